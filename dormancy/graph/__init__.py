@@ -1,0 +1,16 @@
+"""Which numbers of a network belong to which neuron, found by one traced forward pass."""
+
+from dormancy.graph.assemble import trace_neurons
+from dormancy.graph.neurons import IntArray, NeuronGraph, NeuronLayer, Producer, Reader
+from dormancy.graph.trace import call_model, undisturbed
+
+__all__ = [
+    "IntArray",
+    "NeuronGraph",
+    "NeuronLayer",
+    "Producer",
+    "Reader",
+    "call_model",
+    "trace_neurons",
+    "undisturbed",
+]

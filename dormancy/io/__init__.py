@@ -1,0 +1,28 @@
+"""Files in, plain data out: a file is data, never code."""
+
+from dormancy.io.checkpoint import Assumption, Checkpoint, Source
+from dormancy.io.files import atomic_path, printable, require_regular_file, sha256_file
+from dormancy.io.folders import find_sample, list_checkpoints
+from dormancy.io.hdf5 import open_sample
+from dormancy.io.hdf5_write import save_sample
+from dormancy.io.native import save_checkpoint
+from dormancy.io.readers import load_checkpoint
+from dormancy.io.sample import ObservationArray, ReplaySample
+
+__all__ = [
+    "Assumption",
+    "Checkpoint",
+    "ObservationArray",
+    "ReplaySample",
+    "Source",
+    "atomic_path",
+    "find_sample",
+    "list_checkpoints",
+    "load_checkpoint",
+    "open_sample",
+    "printable",
+    "require_regular_file",
+    "save_checkpoint",
+    "save_sample",
+    "sha256_file",
+]

@@ -1,0 +1,105 @@
+"""A file that may be a checkpoint, and the readers that may know its kind."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Any, BinaryIO, Protocol, final
+
+from dormancy.errors import FileError
+from dormancy.io.archive import list_members
+from dormancy.io.checkpoint import Checkpoint, Source
+from dormancy.io.files import one_line, open_regular_file, printable, sha256_stream
+from dormancy.io.guard import load_guarded
+from dormancy.io.sniff import HEAD_SIZE, describe, is_zip
+from dormancy.registry import Registry
+
+__all__ = ["READERS", "Candidate", "CheckpointReader", "open_candidate"]
+
+
+@final
+class Candidate:
+    """An open file: each thing one may want to know of it is found out once, when first asked for."""
+
+    def __init__(self, path: str | os.PathLike[str], stream: BinaryIO) -> None:
+        self.path = os.fspath(path)
+        self.stream = stream
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes, at most 512."""
+        try:
+            self.stream.seek(0)
+            return self.stream.read(HEAD_SIZE)
+        except OSError as error:
+            raise FileError(f"{printable(self.path)}: cannot be read: {one_line(error)}") from error
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether it is a zip archive."""
+        return is_zip(self.head)
+
+    @cached_property
+    def members(self) -> list[str]:
+        """The names in a zip archive, none for other files; raises `FileError` when its directory is damaged."""
+        return list_members(self.stream, self.path) if self.is_zip else []
+
+    @property
+    def is_torch(self) -> bool:
+        """Whether it is a zip archive as ``torch.save`` writes them."""
+        return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in self.members)
+
+    @cached_property
+    def content(self) -> Any:
+        """The content of a torch zip, behind the guard; raises `FileError` or `FormatError` when it is not one."""
+        return load_guarded(self.stream, self.path)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of all bytes."""
+        return sha256_stream(self.stream, self.path)
+
+    def source(self, format: str) -> Source:
+        """Return where the checkpoint came from, for a reader of this `format`."""
+        return Source(self.path, format, self.sha256)
+
+    def seen(self) -> str:
+        """Say what the file is, for a message that it is not known."""
+        if not self.is_zip:
+            return describe(self.head)
+        if not self.is_torch:
+            return f"a zip archive that holds {_listed(self.members)}"
+        if not isinstance(self.content, dict):
+            return f"a torch file that holds a {type(self.content).__name__}"
+        return f"a torch file with the keys {_listed(self.content)}"
+
+
+def _listed(names: Iterable[object]) -> str:
+    shown = [repr(printable(name, 40)) for name in itertools.islice(names, 6)]
+    return ", ".join(shown[:5] + ["..."] * (len(shown) > 5)) or "nothing"
+
+
+class CheckpointReader(Protocol):
+    """One kind of checkpoint file: register an instance in `READERS` under the name of the format."""
+
+    def sniff(self, candidate: Candidate) -> bool:
+        """Whether the file is of this kind, by its content and never by its name."""
+        ...
+
+    def read(self, candidate: Candidate) -> Checkpoint:
+        """Read it; raises an `InputError` that names the file when it is of this kind but wrong."""
+        ...
+
+
+READERS: Registry[CheckpointReader] = Registry("checkpoint format")
+"""Every kind of checkpoint that can be read, asked in the order in which they were registered."""
+
+
+@contextlib.contextmanager
+def open_candidate(path: str | os.PathLike[str]) -> Iterator[Candidate]:
+    """Open a regular file as a candidate; raises `FileError` when it is not one."""
+    with open_regular_file(path) as stream:
+        yield Candidate(path, stream)

@@ -1,0 +1,66 @@
+"""Where checkpoints and their samples lie: a run folder, or any folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from dormancy.errors import FileError
+from dormancy.io.files import one_line, printable
+
+__all__ = ["CHECKPOINT_SUFFIXES", "find_sample", "list_checkpoints"]
+
+CHECKPOINT_SUFFIXES = (".pt", ".pth")
+
+
+def list_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the checkpoints of a run folder (its ``checkpoints/``) or of a plain folder, in the order of their steps.
+
+    Numbers in names count as numbers: ``step_9.pt`` comes before ``step_10.pt``. Hidden files are left out. Raises
+    `FileError` when there are none, and when `folder` is not a folder that can be read.
+    """
+    root = Path(folder)
+    try:
+        if not root.is_dir():
+            reason = "not a folder" if root.exists() else "no such folder"
+            raise FileError(f"{printable(root)}: {reason}; check the path")
+        found = _checkpoints(root / "checkpoints") or _checkpoints(root)
+    except (OSError, ValueError) as error:
+        raise FileError(f"{printable(root)}: cannot be read: {one_line(error)}") from error
+    if not found:
+        raise FileError(f"{printable(root)}: no checkpoints (*.pt) here nor in checkpoints/; name the folder of a run")
+    return found
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    files = (file for file in folder.iterdir() if file.suffix in CHECKPOINT_SUFFIXES and not file.name.startswith("."))
+    return sorted((file for file in files if file.is_file()), key=natural_order)
+
+
+def natural_order(file: Path) -> list[tuple[int, int, str]]:
+    """Return a sort key under which numbers in names count as numbers.
+
+    >>> sorted([Path("step_10.pt"), Path("step_9.pt")], key=natural_order)[0].name
+    'step_9.pt'
+    """
+    pieces = re.split(r"([0-9]+)", file.name)
+    return [(0, int(piece), piece) if piece.isascii() and piece.isdigit() else (1, 0, piece) for piece in pieces]
+
+
+def find_sample(checkpoint: str | os.PathLike[str]) -> Path | None:
+    """Return the sample that belongs to a checkpoint, or None.
+
+    Looked for in this order: ``../samples/<stem>.h5`` when the checkpoint lies in a ``checkpoints`` folder,
+    ``<stem>.h5`` beside it, ``samples/<stem>.h5`` beside it.
+    """
+    file = Path(checkpoint)
+    name = f"{file.stem}.h5"
+    places = [file.parent / name, file.parent / "samples" / name]
+    folder = file.parent.absolute()
+    if folder.name == "checkpoints":
+        # ../samples by name, not by "..": through a symbolic link that would be another folder
+        places.insert(0, folder.parent / "samples" / name)
+    return next((place for place in places if place.is_file()), None)

@@ -1,0 +1,264 @@
+"""Read the pickle of a torch file without running any of it.
+
+A pickle is a program for a small stack machine. This is that machine with nothing behind it: globals are names from a
+fixed list, a tensor is a record of where its numbers lie, and nothing is ever called. What cannot be expressed that way
+is refused, so that torch afterwards meets tensors and plain data only, of bounded depth and size.
+
+A flat list of opcodes would not do: whether a view fits its storage, a key can be hashed without recursing a million
+levels, or a list contains itself shows only when the arguments are known.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NoReturn, final
+
+from dormancy.errors import UnsafeFileError
+from dormancy.io.files import one_line, printable
+
+__all__ = ["MAX_DEPTH", "TensorRecord", "read_inert"]
+
+MAX_DEPTH = 32
+MAX_ITEMS = 1_000_000
+MAX_STEPS = 2_000_000
+MAX_DIMENSIONS = 16
+_MAX_ARGUMENTS = 8
+
+_ITEM_SIZES = {
+    f"torch {name}Storage": size
+    for size, names in {1: "Byte Char Bool", 2: "Half BFloat16 Short", 4: "Float Int", 8: "Double Long"}.items()
+    for name in names.split()
+}
+_ORDERED_DICT = "collections OrderedDict"
+_REBUILD_TENSOR = "torch._utils _rebuild_tensor_v2"
+_REBUILD_PARAMETER = "torch._utils _rebuild_parameter"
+_KNOWN = {*_ITEM_SIZES, _ORDERED_DICT, _REBUILD_TENSOR, _REBUILD_PARAMETER}
+
+
+@final
+@dataclass(frozen=True)
+class _Global:
+    name: str
+
+
+@final
+@dataclass(frozen=True)
+class _Storage:
+    key: str
+    kind: str
+    numel: int
+
+
+@final
+@dataclass(frozen=True)
+class TensorRecord:
+    """A tensor as the file describes it: its shape and the storage that its numbers lie in."""
+
+    shape: tuple[int, ...]
+    storage: str
+
+
+class _Ordered(dict[Any, Any]):
+    """Stands for an OrderedDict, the only object that torch files give attributes (``_metadata``)."""
+
+
+def read_inert(pickle: bytes, storages: Mapping[str, int], path: object) -> Any:
+    """Return what `pickle` describes: dicts, lists, tuples, plain values, and a `TensorRecord` for each tensor.
+
+    `storages` gives the size in bytes of each storage of the file. Raises `UnsafeFileError`, naming `path`, for any
+    other global, opcode or object, and for what is too deep, too large, or refers to itself.
+    """
+    machine = _Machine(storages, printable(path))
+    try:
+        content = machine.run(pickle)
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, EOFError, OverflowError) as error:
+        raise UnsafeFileError(
+            f"{printable(path)}: its pickle is malformed ({one_line(error, 80)}); save it again with torch.save"
+        ) from error
+    machine.measure(content)
+    return content
+
+
+@final
+class _Machine:
+    """The pickle machine, protocol 2: a stack, the stacks below marks, and a memo."""
+
+    def __init__(self, storages: Mapping[str, int], name: str) -> None:
+        self.sizes = storages
+        self.name = name
+        self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.storages: dict[str, _Storage] = {}
+        self.items = 0
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise UnsafeFileError(f"{self.name}: refused, nothing was run: {reason}; save it again as a plain state_dict")
+
+    def run(self, pickle: bytes) -> Any:
+        for step, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
+            if step > MAX_STEPS:
+                self.refuse(f"its pickle takes more than {MAX_STEPS} steps")
+            if opcode.name == "STOP":
+                break
+            action = _ACTIONS.get(opcode.name)
+            if action is None:
+                self.refuse(f"its pickle uses the opcode {opcode.name}, which tensors do not need")
+            action(self, argument)
+        (content,) = self.stack
+        return content
+
+    def pop_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.below.pop()
+        return items
+
+    def protocol(self, version: int) -> None:
+        if version != 2:
+            self.refuse(f"its pickle has protocol {version}; torch writes 2")
+
+    def mark(self, _: None) -> None:
+        self.below.append(self.stack)
+        self.stack = []
+
+    def tuple_of(self, count: int | None) -> None:
+        items = self.pop_mark() if count is None else [self.stack.pop() for _ in range(count)][::-1]
+        self.stack.append(tuple(items))
+
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
+
+    def append(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is not list:
+            self.refuse("its pickle appends to something that is not a list")
+        self.stack[-1].extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) not in (dict, _Ordered) or len(items) % 2:
+            self.refuse("its pickle sets items of something that is not a dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if type(key) not in (str, int):
+                self.refuse(f"a key of a dict is a {type(key).__name__}, not a name")
+            target[key] = value
+
+    def name_global(self, name: str) -> None:
+        if name not in _KNOWN:
+            shown = printable(name.replace(" ", "."), 80)
+            self.refuse(f"its pickle names {shown!r}, which is not a tensor or plain data and could run code")
+        self.stack.append(_Global(name))
+
+    def load_storage(self, _: None) -> None:
+        kind, storage, key, location, numel = self.stack.pop()
+        if kind != "storage" or not isinstance(storage, _Global) or storage.name not in _ITEM_SIZES:
+            self.refuse("its pickle refers to something outside that is not a storage")
+        if type(key) is not str or type(location) is not str or type(numel) is not int:
+            self.refuse("its pickle describes a storage wrongly")
+        found = _Storage(key, storage.name, numel)
+        if self.storages.setdefault(key, found) != found:
+            self.refuse(f"storage {printable(key, 20)!r} is described in two ways")
+        if self.sizes.get(key) != numel * _ITEM_SIZES[storage.name]:
+            self.refuse(f"storage {printable(key, 20)!r} has not the size that its pickle says")
+        self.stack.append(found)
+
+    def reduce(self, _: None) -> None:
+        arguments = self.stack.pop()
+        called = self.stack.pop()
+        self.stack.append(self._built(called, arguments))
+
+    def _built(self, called: Any, arguments: Any) -> Any:
+        builders: dict[str, Callable[..., Any]] = {
+            _ORDERED_DICT: _Ordered,
+            _REBUILD_TENSOR: self._tensor,
+            _REBUILD_PARAMETER: self._parameter,
+        }
+        build = builders.get(called.name) if isinstance(called, _Global) else None
+        if build is None or type(arguments) is not tuple or len(arguments) > _MAX_ARGUMENTS:
+            self.refuse("its pickle calls something that is not how torch describes a tensor")
+        if build is _Ordered and arguments:
+            self.refuse("its pickle fills an OrderedDict as torch does not")
+        return build(*arguments)
+
+    def _tensor(
+        self, storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any, hooks: Any, *more: Any
+    ) -> TensorRecord:
+        whole = type(shape) is tuple and type(strides) is tuple and len(shape) == len(strides) <= MAX_DIMENSIONS
+        if not whole or any(type(number) is not int or number < 0 for number in (offset, *shape, *strides)):
+            self.refuse("its pickle describes the shape of a tensor wrongly")
+        if not isinstance(storage, _Storage) or type(gradient) is not bool or hooks != {} or any(more):
+            self.refuse("its pickle describes a tensor that is not plain and dense")
+        last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+        if prod(shape) > storage.numel or (prod(shape) and last >= storage.numel):
+            self.refuse(f"a tensor of shape {printable(shape, 60)} claims more numbers than its storage holds")
+        return TensorRecord(shape, storage.key)
+
+    def _parameter(self, data: Any, gradient: Any, hooks: Any) -> TensorRecord:
+        if not isinstance(data, TensorRecord) or type(gradient) is not bool or hooks != {}:
+            self.refuse("its pickle describes a parameter that is not a plain tensor")
+        return data
+
+    def build(self, _: None) -> None:
+        state = self.stack.pop()
+        known = type(state) is dict and len(state) == 1 and "_metadata" in state
+        if type(self.stack[-1]) is not _Ordered or not known:
+            self.refuse("its pickle sets attributes of an object")
+        self.measure(state)
+
+    def measure(self, content: Any) -> None:
+        """Refuse what is nested too deeply (or contains itself) and what unfolds into too many items.
+
+        Shared containers count as often as they are reached, as any later walk would meet them; the count runs over all
+        calls, so that many small measures cannot add up to a long one.
+        """
+        pending = [(content, 0)]
+        while pending:
+            item, depth = pending.pop()
+            self.items += 1
+            if isinstance(item, (_Global, _Storage)):
+                self.refuse("its pickle holds something that is not a tensor or plain data")
+            if depth > MAX_DEPTH:
+                self.refuse(f"it is nested more than {MAX_DEPTH} levels deep or contains itself")
+            if self.items > MAX_ITEMS:
+                self.refuse(f"it unfolds into more than {MAX_ITEMS} items")
+            if isinstance(item, (dict, list, tuple)):
+                pending.extend((part, depth + 1) for part in (item.values() if isinstance(item, dict) else item))
+
+
+def _push(value: Any) -> Callable[[_Machine, Any], None]:
+    return lambda machine, _: machine.stack.append(value)
+
+
+def _argument(machine: _Machine, argument: Any) -> None:
+    machine.stack.append(argument)
+
+
+_ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": _Machine.protocol,
+    "MARK": _Machine.mark,
+    "NONE": _push(None),
+    "NEWTRUE": _push(True),
+    "NEWFALSE": _push(False),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"), _argument),
+    "EMPTY_TUPLE": _push(()),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "TUPLE": lambda machine, _: machine.tuple_of(None),
+    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Machine.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Machine.get),
+    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
+    "APPENDS": lambda machine, _: machine.append(machine.pop_mark()),
+    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop() for _ in range(2)][::-1]),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_mark()),
+    "GLOBAL": _Machine.name_global,
+    "BINPERSID": _Machine.load_storage,
+    "REDUCE": _Machine.reduce,
+    "BUILD": _Machine.build,
+}

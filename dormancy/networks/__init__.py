@@ -1,0 +1,8 @@
+"""The architectures that can be rebuilt from a file."""
+
+from dormancy.networks.layers import ACTIVATIONS
+from dormancy.networks.mlp import MLPNetwork
+from dormancy.networks.nature import NatureNetwork
+from dormancy.networks.spec import ARCHITECTURES, NetworkSpec, build_network
+
+__all__ = ["ACTIVATIONS", "ARCHITECTURES", "MLPNetwork", "NatureNetwork", "NetworkSpec", "build_network"]

@@ -1,0 +1,248 @@
+"""One network, one sample, one pass: the `DormancyScan`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import nn
+
+from dormancy.errors import InputError, NetworkError, SampleRequired, UsageError
+from dormancy.graph import NeuronGraph
+from dormancy.io import Checkpoint, ReplaySample, find_sample, load_checkpoint, open_sample
+from dormancy.metrics import METRICS, Measurement
+from dormancy.probe import BATCH, Observations, Probe
+from dormancy.result import DormancyScan, LayerScore
+
+__all__ = ["DormancyScan", "LayerScore", "scan", "scan_checkpoint", "scan_probe"]
+
+NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"}
+
+Taus = float | Sequence[float]
+
+
+def scan(
+    model: nn.Module,
+    observations: Observations,
+    tau: Taus = 0.1,
+    *,
+    metrics: Sequence[str] | None = None,
+    layers: str | None = None,
+    batch_size: int = BATCH,
+    input_scale: float | None = None,
+) -> DormancyScan:
+    """Measure how dormant a network is on a sample, in one pass over it.
+
+    `observations` has shape (N, ...): an array, a tensor, a mapping of them by keyword argument, or a `ReplaySample`.
+    `tau` is one threshold or several; the first is the one results are headed by. `metrics` are names in `METRICS`
+    (None: all default ones), `layers` is a regular expression that layer names must contain a match of. The network is
+    left as it was, on whatever device it is, and no random numbers are consumed.
+
+    Raises `UsageError` for a bad tau, metric or pattern, `SampleError` for unusable observations, and `NetworkError`
+    when the network does not take them or has no neurons.
+
+    >>> model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    >>> with torch.no_grad():
+    ...     _ = model[0].bias.copy_(torch.tensor([-9.0, -9.0, 9.0, 9.0]))  # the first two never fire
+    >>> scan(model, torch.rand(100, 2), tau=0).fraction()
+    0.5
+    """
+    probe = Probe(model, observations, batch_size=batch_size, input_scale=input_scale)
+    return scan_probe(probe, tau, metrics=metrics, layers=layers)
+
+
+def scan_probe(
+    probe: Probe, tau: Taus = 0.1, *, metrics: Sequence[str] | None = None, layers: str | None = None
+) -> DormancyScan:
+    """Measure what a probe looks at; see `scan`. Statistics that the probe already has are not gathered again."""
+    taus = checked_taus(tau)
+    graph = _chosen(probe.graph, layers)
+    measurements = _measure(probe, _chosen_metrics(metrics))
+    scores = measurements.pop("score").neurons
+    found = tuple(
+        LayerScore(
+            name=layer.name,
+            activation=layer.activation,
+            scores=scores[layer.name],
+            obstacle=layer.obstacle,
+            caveat=layer.caveat,
+            penultimate=layer.penultimate,
+        )
+        for layer in graph
+    )
+    kept = {name: _only(measurement, graph) for name, measurement in measurements.items()}
+    return DormancyScan(
+        layers=found,
+        taus=taus,
+        measurements=kept,
+        observations=probe.rows,
+        warnings=(*_warnings(found, taus), *(text for each in kept.values() for text in each.warnings)),
+        versions=_versions(),
+    )
+
+
+def scan_checkpoint(
+    checkpoint: Checkpoint | str | os.PathLike[str],
+    sample: ReplaySample | str | os.PathLike[str] | None = None,
+    tau: Taus = 0.1,
+    *,
+    metrics: Sequence[str] | None = None,
+    layers: str | None = None,
+    batch_size: int = BATCH,
+    device: str | torch.device | None = None,
+) -> DormancyScan:
+    """Measure a checkpoint on a sample; either may be a path. Without a sample, the one beside the checkpoint is taken.
+
+    Raises what `scan` raises; besides, `FileError` and its kin for files, `SampleRequired` when there is no sample, and
+    `InputError` for parameters that are not finite.
+    """
+    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+    checked_taus(tau)
+    with ExitStack() as stack:
+        opened = (
+            sample if isinstance(sample, ReplaySample) else stack.enter_context(open_sample(_sample_of(loaded, sample)))
+        )
+        _check_parameters(loaded)
+        model = loaded.build().to(_device(device))
+        try:
+            result = scan(model, opened, tau, metrics=metrics, layers=layers, batch_size=batch_size)
+        except NetworkError as error:
+            raise NetworkError(
+                f"{_name(loaded)} on {opened.source.path if opened.source else 'sample'}: {error}"
+            ) from error
+        return replace(
+            result,
+            checkpoint=loaded.source,
+            sample=opened.source,
+            agent_step=loaded.agent_step,
+            gradient_step=loaded.gradient_step,
+            env_id=loaded.env_id,
+            assumptions=loaded.assumptions,
+            warnings=(*_other_environment(loaded, opened), *result.warnings),
+        )
+
+
+def checked_taus(tau: Taus) -> tuple[float, ...]:
+    """Return the thresholds as a tuple; raise `UsageError` unless each is a number >= 0 and there is at least one."""
+    taus = (float(tau),) if isinstance(tau, int | float) else tuple(float(each) for each in tau)
+    if not taus:
+        raise UsageError("give at least one tau")
+    for each in taus:
+        if not (each >= 0 and np.isfinite(each)):
+            raise UsageError(f"tau must be a number >= 0, not {each:g}")
+    return tuple(dict.fromkeys(taus))
+
+
+def _measure(probe: Probe, names: Iterable[str]) -> dict[str, Measurement]:
+    """Run metrics on a few rows to see what they touch, gather all of that in one pass, then run them in earnest."""
+    chosen = {name: METRICS[name].measure for name in names}
+    preview = probe.preview()
+    for measure in chosen.values():
+        measure(preview)
+    probe.gather(preview.touched)
+    return {name: measure(probe) for name, measure in chosen.items()}
+
+
+def _chosen_metrics(names: Sequence[str] | None) -> list[str]:
+    if names is None:
+        return [name for name in METRICS if METRICS[name].default]
+    return list(dict.fromkeys(["score", *(METRICS[name].name for name in names)]))
+
+
+def _chosen(graph: NeuronGraph, pattern: str | None) -> NeuronGraph:
+    if not len(graph):
+        raise NetworkError("no neurons found: the network has no nonlinearity between two weights")
+    if pattern is None:
+        return graph
+    try:
+        matching = tuple(layer for layer in graph if re.search(pattern, layer.name))
+    except re.error as error:
+        raise UsageError(f"{pattern!r} is not a regular expression: {error}") from error
+    if not matching:
+        raise UsageError(f"no layer matches {pattern!r}; layers: {', '.join(layer.name for layer in graph)}")
+    return NeuronGraph(matching)
+
+
+def _only(measurement: Measurement, graph: NeuronGraph) -> Measurement:
+    names = {layer.name for layer in graph}
+    return replace(
+        measurement,
+        neurons={name: values for name, values in measurement.neurons.items() if name in names},
+        layers={name: value for name, value in measurement.layers.items() if name in names},
+    )
+
+
+def _warnings(layers: Sequence[LayerScore], taus: Sequence[float]) -> list[str]:
+    found: list[str] = []
+    for layer in layers:
+        if layer.nonfinite:
+            found.append(
+                f"layer {layer.name!r}: {layer.nonfinite} of {layer.size} neurons gave infinite or undefined values; "
+                "they count neither as dormant nor as alive"
+            )
+        elif not layer.scores.any():
+            found.append(f"layer {layer.name!r} is silent: every activation is 0 on this sample, so all are dormant")
+        if 0.0 in taus and layer.activation in NEVER_ZERO:
+            found.append(f"layer {layer.name!r}: {layer.activation} is hardly ever exactly 0, so tau = 0 finds nothing")
+        found.extend(
+            f"layer {layer.name!r}: {count} neurons within 1e-5 of tau = {tau:g}; rounding could move them"
+            for tau in taus
+            if (count := layer.on_the_line(tau))
+        )
+    return found
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "dormancy": version("dormancy"),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    return checkpoint.source.path if checkpoint.source else "the checkpoint"
+
+
+def _sample_of(checkpoint: Checkpoint, sample: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    if sample is not None:
+        return sample
+    found = find_sample(checkpoint.source.path) if checkpoint.source else None
+    if found is None:
+        raise SampleRequired(f"{_name(checkpoint)}: no sample lies beside it; give one with --sample FILE")
+    return found
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    try:
+        chosen = torch.device(device or "cpu")
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {device!r}; use cpu, cuda or cuda:0") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {str(device)!r} asked for, but torch sees no GPU here; use --device cpu")
+    return chosen
+
+
+def _check_parameters(checkpoint: Checkpoint) -> None:
+    for name, tensor in checkpoint.parameters.items():
+        broken = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
+        if broken:
+            raise InputError(
+                f"{_name(checkpoint)}: {broken} of {tensor.numel()} numbers in {name!r} are not finite: the network "
+                "has diverged; scan an earlier checkpoint"
+            )
+
+
+def _other_environment(checkpoint: Checkpoint, sample: ReplaySample) -> tuple[str, ...]:
+    there = sample.provenance.get("env_id")
+    if checkpoint.env_id and there and there != checkpoint.env_id:
+        return (f"the network was trained on {checkpoint.env_id}, but the sample is of {there}",)
+    return ()

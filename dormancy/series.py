@@ -1,0 +1,182 @@
+"""Many scans of one network over its training: who became dormant, who stayed so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
+
+import numpy as np
+
+from dormancy.errors import FormatError, InputError, UsageError
+from dormancy.metrics import FloatArray
+from dormancy.metrics.overlap import BoolArray, overlap_coefficient, retained
+from dormancy.registry import nearest
+from dormancy.result import DormancyScan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DormancySeries", "History"]
+
+SCHEMA = "dormancy.series/1"
+History: TypeAlias = Literal["previous", "cumulative", "first"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class DormancySeries:
+    """Scans of the same network at K checkpoints, ordered by step; every layer appears in each of them.
+
+    Wherever a layer is asked for, None means the whole network; where a tau, the first one that was scanned with.
+    """
+
+    name: str
+    scans: tuple[DormancyScan, ...]
+
+    @classmethod
+    def of(cls, name: str, scans: Sequence[DormancyScan]) -> DormancySeries:
+        """Order scans by step and check that they are of one network; a series may be empty.
+
+        Raises `InputError` when layers differ, and names the first scan that does.
+        """
+        key = _step_key(scans)
+        ordered = sorted(scans, key=key) if key else list(scans)
+        for scan in ordered[1:]:
+            if _shape(scan) != _shape(ordered[0]):
+                which = scan.checkpoint.path if scan.checkpoint else f"step {scan.agent_step}"
+                raise InputError(
+                    f"{which} holds another network than {name!r} began with: {_difference(ordered[0], scan)}"
+                )
+        return cls(name, tuple(ordered))
+
+    def __len__(self) -> int:
+        return len(self.scans)
+
+    @property
+    def step_unit(self) -> str:
+        """What `steps` counts: "agent step", "gradient step" or "checkpoint"."""
+        for unit, field in (("agent step", "agent_step"), ("gradient step", "gradient_step")):
+            if self.scans and all(getattr(scan, field) is not None for scan in self.scans):
+                return unit
+        return "checkpoint"
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The step of every checkpoint, in `step_unit`; 0..K-1 where the files do not tell."""
+        field = {"agent step": "agent_step", "gradient step": "gradient_step"}.get(self.step_unit)
+        return tuple(getattr(scan, field) if field else index for index, scan in enumerate(self.scans))
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of the layers, in the order of the forward pass."""
+        return tuple(layer.name for layer in self.scans[0].layers) if self.scans else ()
+
+    @property
+    def tau(self) -> float:
+        """The threshold that is meant where none is given."""
+        if not self.scans:
+            raise UsageError("an empty series has no tau")
+        return self.scans[0].taus[0]
+
+    def dormant(self, layer: str | None = None, tau: float | None = None) -> BoolArray:
+        """Tell which neurons were dormant at each checkpoint: booleans of shape (K, neurons)."""
+        if not self.scans:
+            return np.zeros((0, 0), dtype=np.bool_)
+        threshold = self.tau if tau is None else tau
+        if layer is None:
+            return np.stack([scan.dormant(threshold) for scan in self.scans])
+        index = self._index(layer)
+        return np.stack([scan.layers[index].dormant(threshold) for scan in self.scans])
+
+    def fractions(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+        """Return the dormant share at each checkpoint, shape (K,)."""
+        return self.dormant(layer, tau).mean(axis=1) if self.scans else np.zeros(0)
+
+    def overlap(
+        self, history: History = "cumulative", layer: str | None = None, tau: float | None = None
+    ) -> FloatArray:
+        """Return the overlap coefficient of every dormant set with its history, shape (K,) (Fig. 5 of the paper).
+
+        `history` is the previous checkpoint's set, the union of all earlier ones, or the first one. NaN for the first
+        checkpoint, and wherever a set is empty. The paper's "historical set" does not say which of them it is.
+        """
+        dormant = self.dormant(layer, tau)
+        result = np.full(len(dormant), np.nan)
+        for k in range(1, len(dormant)):
+            result[k] = overlap_coefficient(_history(dormant, k, history), dormant[k])
+        return result
+
+    def retained(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+        """Return the share of each checkpoint's predecessor's dormant neurons that are still dormant, shape (K,)."""
+        dormant = self.dormant(layer, tau)
+        shares = [retained(before, now) for before, now in pairwise(dormant)]
+        return np.array([np.nan, *shares])[: len(dormant)]
+
+    def overlap_matrix(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+        """Return the overlap coefficients of every pair of checkpoints, shape (K, K); NaN where a set is empty."""
+        dormant = self.dormant(layer, tau).astype(np.int64)
+        sizes = dormant.sum(axis=1)
+        smaller = np.minimum(sizes[:, None], sizes[None, :]).astype(np.float64)
+        smaller[smaller == 0] = np.nan
+        return np.asarray(dormant @ dormant.T / smaller, dtype=np.float64)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a frame with one row a checkpoint and layer, with the columns of `DormancyScan.to_frame`."""
+        import pandas as pd
+
+        unit = self.step_unit.replace(" ", "_")
+        frames = [scan.to_frame().assign(**{unit: step}) for step, scan in zip(self.steps, self.scans, strict=True)]
+        return pd.concat(frames).reset_index().set_index([unit, "layer"]) if frames else pd.DataFrame()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the series as JSON-able values, schema ``dormancy.series/1``."""
+        return {"schema": SCHEMA, "name": self.name, "scans": [scan.to_dict() for scan in self.scans]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DormancySeries:
+        """Read back what `to_dict` gave. Raises `FormatError` for anything else."""
+        schema = data.get("schema") if isinstance(data, Mapping) else None
+        if schema != SCHEMA or not isinstance(data.get("scans"), list):
+            raise FormatError(f"not a series: its schema is {schema!r}, not {SCHEMA!r}")
+        return cls.of(str(data.get("name", "series")), [DormancyScan.from_dict(scan) for scan in data["scans"]])
+
+    def _index(self, layer: str) -> int:
+        names = list(self.layer_names)
+        if layer not in names:
+            raise UsageError(f"unknown layer {layer!r}{nearest(layer, names)}; layers: {', '.join(names)}")
+        return names.index(layer)
+
+
+def _history(dormant: BoolArray, k: int, history: History) -> BoolArray:
+    """Return the set that checkpoint k is compared with."""
+    match history:
+        case "previous":
+            return np.asarray(dormant[k - 1])
+        case "cumulative":
+            return np.asarray(dormant[:k].any(axis=0))
+        case "first":
+            return np.asarray(dormant[0])
+    raise UsageError(f"unknown history {history!r}; known: previous, cumulative, first")
+
+
+def _step_key(scans: Sequence[DormancyScan]) -> Any:
+    """Return the function to sort scans with, or None where their files tell no step."""
+    for field in ("agent_step", "gradient_step"):
+        if all(getattr(scan, field) is not None for scan in scans):
+            return lambda scan, field=field: getattr(scan, field)
+    return None
+
+
+def _shape(scan: DormancyScan) -> list[tuple[str, int]]:
+    return [(layer.name, layer.size) for layer in scan.layers]
+
+
+def _difference(first: DormancyScan, other: DormancyScan) -> str:
+    """Say in a few words in which layer two networks differ."""
+    ours, theirs = dict(_shape(first)), dict(_shape(other))
+    for name in [*ours, *theirs]:
+        if ours.get(name) != theirs.get(name):
+            return f"layer {name!r} has {theirs.get(name, 'no')} neurons, not {ours.get(name, 'none')}"
+    return "its layers come in another order"
