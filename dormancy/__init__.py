@@ -6,15 +6,14 @@ These are the public names. Each is imported when it is first used: `import dorm
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dormancy.errors import DormancyError
     from dormancy.graph import NeuronGraph, NeuronLayer
     from dormancy.io import Checkpoint, ReplaySample
-    from dormancy.scan import DormancyScan, LayerScore, scan, scan_checkpoint
+    from dormancy.result import DormancyScan, LayerScore
+    from dormancy.scanning import scan, scan_checkpoint
     from dormancy.series import DormancySeries
 
 __version__ = "0.1.0"
@@ -36,13 +35,14 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "dormancy.io",
     "DormancyError": "dormancy.errors",
-    "DormancyScan": "dormancy.scan",
+    "DormancyScan": "dormancy.result",
     "DormancySeries": "dormancy.series",
-    "LayerScore": "dormancy.scan",
+    "LayerScore": "dormancy.result",
     "NeuronGraph": "dormancy.graph",
     "NeuronLayer": "dormancy.graph",
     "ReplaySample": "dormancy.io",
-    "scan_checkpoint": "dormancy.scan",
+    "scan": "dormancy.scanning",
+    "scan_checkpoint": "dormancy.scanning",
 }
 
 
@@ -54,18 +54,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
-
-
-class _Package(ModuleType):
-    """Keeps `dormancy.scan` the function: importing the module of that name would else put the module there."""
-
-    @property
-    def scan(self) -> Any:
-        return importlib.import_module("dormancy.scan").scan
-
-    @scan.setter
-    def scan(self, module: ModuleType) -> None:
-        """Decline: the import system offers every submodule to its package."""
-
-
-sys.modules[__name__].__class__ = _Package

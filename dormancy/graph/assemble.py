@@ -30,7 +30,9 @@ class _Site:
     producers: list[tuple[WeightUse, Carried]] = field(default_factory=list)
     upstream: list[tuple[Operation, Carried]] = field(default_factory=list)
     readers: list[Arrival] = field(default_factory=list)
+    siblings: list[Arrival] = field(default_factory=list)
     is_result: bool = False
+    feeds_result: bool = False
 
     @property
     def is_layer(self) -> bool:
@@ -107,9 +109,13 @@ class _Assembly:
         arrivals, states = push(self.trace, origin, _channel_labels(origin.tensor.shape, dim), operation.index)
         if use is not None and use.bias is None:
             use = replace(use, bias=self._added_bias(states, operation))
+        siblings = [arrival for arrival in arrivals if not arrival.carried.crossed]
+        feeds_result = any(number in states and not states[number].crossed for number in self.trace.results)
         for arrival in arrivals:
             site = self.sites.get(arrival.operation.index)
             if site is not None:
+                site.siblings += siblings
+                site.feeds_result |= feeds_result
                 site.upstream.append((operation, arrival.carried))
                 if use is not None:
                     site.producers.append((use, arrival.carried))
@@ -167,7 +173,7 @@ class _Assembly:
         producers, producer_obstacle = self._producers(site, dim, size)
         readers, reader_obstacle = self._readers(site, size)
         result = "its values are an output of the network" if site.is_result else None
-        obstacle = producer_obstacle or reader_obstacle or result
+        obstacle = producer_obstacle or reader_obstacle or result or self._elsewhere(site)
         caveats = self._caveats(site, producers, feeders)
         return NeuronLayer(
             name=name,
@@ -201,6 +207,17 @@ class _Assembly:
                 return (), f"its weights '{use.weight}' are used {times} times in one forward pass"
             found.append(Producer(use.weight, use.bias, rows + use.outputs[0], use.outputs_dim))
         return tuple(found), None
+
+    def _elsewhere(self, site: _Site) -> str | None:
+        """Tell where else the producing weights act, past the nonlinearity: new rows would act there too."""
+        if site.feeds_result:
+            return "what goes into its nonlinearity is also an output of the network"
+        for arrival in site.siblings:
+            other = self.sites.get(arrival.operation.index)
+            if other is not site and (other is None or not other.is_layer or arrival.carried.labels is None):
+                where = arrival.carried.reason or f"at '{arrival.operation.name}' in '{arrival.operation.module}'"
+                return f"what goes into its nonlinearity is also used elsewhere: {where}"
+        return None
 
     def _readers(self, site: _Site, size: int) -> tuple[tuple[Reader, ...], str | None]:
         """Map neurons to weight columns, or tell why that cannot be done."""

@@ -8,7 +8,6 @@ import hashlib
 import os
 import secrets
 import stat
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,8 +22,8 @@ _READ_SIZE = 1 << 20
 def printable(text: object, limit: int = 200) -> str:
     r"""Return `text` fit for one line of a terminal: names in files are written by strangers.
 
-    Control characters, line ends, bidirectional marks and lone surrogates become escapes; beyond `limit` characters
-    the middle is left out.
+    Control characters, line ends, bidirectional marks, odd spaces and lone surrogates become escapes; beyond `limit`
+    characters the middle is left out.
 
     >>> printable("fc1\x1b[31m\n.weight")
     'fc1\\x1b[31m\\n.weight'
@@ -39,11 +38,7 @@ def printable(text: object, limit: int = 200) -> str:
 
 
 def _escaped(character: str) -> str:
-    # C*: control, format (bidirectional marks among them), surrogate, private, unassigned. Zl and Zp end a line.
-    category = unicodedata.category(character)
-    if category.startswith("C") or category in ("Zl", "Zp"):
-        return character.encode("unicode_escape").decode("ascii")
-    return character
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
@@ -143,7 +138,7 @@ def atomic_path(path: str | os.PathLike[str], force: bool = False) -> Iterator[P
     _check_target(target, force)
     if target.is_symlink():
         target = target.resolve()
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         _create(temporary)
         yield temporary

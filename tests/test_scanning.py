@@ -13,7 +13,7 @@ from torch import nn
 from dormancy.errors import NetworkError, SampleError, UsageError
 from dormancy.networks import MLPNetwork, NatureNetwork
 from dormancy.result import DormancyScan
-from dormancy.scan import scan
+from dormancy.scanning import scan
 from tests.reference import networks as reference
 from tests.zoo import ZOO
 

@@ -21,7 +21,7 @@ from dormancy.metrics import METRICS, Measurement
 from dormancy.probe import BATCH, Observations, Probe
 from dormancy.result import DormancyScan, LayerScore
 
-__all__ = ["DormancyScan", "LayerScore", "scan", "scan_checkpoint", "scan_probe"]
+__all__ = ["scan", "scan_checkpoint", "scan_probe"]
 
 NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"}
 

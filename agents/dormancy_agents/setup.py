@@ -1,0 +1,74 @@
+"""What is decided once, before the first step: device and threads, the network, what ``run.json`` says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from dormancy.errors import UsageError
+from dormancy.networks import NetworkSpec
+from dormancy_agents.config import DQNConfig
+from dormancy_agents.envs import Environment
+from dormancy_agents.layout import keep_freed_memory
+from dormancy_agents.runlog import versions
+
+__all__ = ["describe", "network_spec", "prepare_device"]
+
+PIXEL_SCALE = 1 / 255
+
+
+def prepare_device(config: DQNConfig) -> None:
+    """Set the number of threads and keep freed memory; raise `UsageError` when there is no such device here."""
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise UsageError(f"device must be cpu, cuda or cuda:N, not {config.device!r}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device must be cpu, cuda or cuda:N, not {config.device!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise UsageError(f"no device {config.device!r}: torch {torch.__version__} sees {found} GPUs; use --device cpu")
+    keep_freed_memory()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+
+
+def network_spec(config: DQNConfig, env: Environment) -> NetworkSpec:
+    """Say which network a run trains: its architecture and every option that shapes it.
+
+    Raises `UsageError` where the architecture does not take the observations of the environment.
+    """
+    common = {"outputs": env.actions, "width": config.width, "activation": config.activation}
+    if config.arch == "mlp":
+        return NetworkSpec("mlp", {"inputs": _vector_size(env), "hidden": list(config.hidden), **common})
+    if env.frame_stack is None:
+        raise UsageError(f"the nature network takes frames, not the vectors of {env.env_id}: give --set arch=mlp")
+    pixels = {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
+    own = {"hidden": config.hidden[0], "padding": config.padding, "dueling": config.dueling}
+    return NetworkSpec("nature", {**common, **pixels, **own})
+
+
+def _vector_size(env: Environment) -> int:
+    if env.frame_stack is not None:
+        raise UsageError(f"the mlp takes vectors, not the frames of {env.env_id}: give --set arch=nature")
+    return env.frame_shape[0]
+
+
+def describe(config: DQNConfig, env: Environment, network: NetworkSpec) -> dict[str, Any]:
+    """Return what ``run.json`` says of a run, JSON-able."""
+    return {
+        "algorithm": "dqn",
+        "config": asdict(config),
+        "environment": {
+            "env_id": env.env_id,
+            "actions": env.actions,
+            "frame_shape": list(env.frame_shape),
+            "frame_stack": env.frame_stack,
+            "dtype": env.dtype.name,
+        },
+        "network": {"arch": network.arch, "options": dict(network.options)},
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }

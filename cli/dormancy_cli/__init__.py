@@ -1,0 +1,1 @@
+"""The `dormancy` command: a caller of the library, and nothing that the library knows of."""

@@ -1,0 +1,118 @@
+"""Scans as data: JSON, JSON lines, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from dormancy_cli.collect import Collection, Group
+from dormancy_cli.gates import Verdict
+from dormancy_cli.jsonable import as_json
+from dormancy_cli.text import printable
+
+if TYPE_CHECKING:
+    from dormancy.result import DormancyScan
+
+__all__ = ["RESULTS_SCHEMA", "rows", "to_csv", "to_json", "to_jsonl", "to_markdown"]
+
+RESULTS_SCHEMA = "dormancy.results/1"
+HISTORIES: tuple[Literal["previous", "cumulative", "first"], ...] = ("previous", "cumulative", "first")
+
+
+def to_json(collection: Collection, verdicts: Sequence[Verdict]) -> str:
+    """One document for all runs, whatever their number: schema dormancy.results/1."""
+    document = {
+        "schema": RESULTS_SCHEMA,
+        "runs": [_run(group) for group in collection.groups],
+        "gates": [verdict.to_dict() for verdict in verdicts],
+        "failures": [{"path": failure.path, "error": str(failure.error)} for failure in collection.failures],
+    }
+    return as_json(document)
+
+
+def _run(group: Group) -> dict[str, Any]:
+    run: dict[str, Any] = {"name": group.name, "scans": [scan.to_dict() for scan in group.scans]}
+    if group.series is not None:
+        run["overlap"] = {history: group.series.overlap(history).tolist() for history in HISTORIES}
+    return run
+
+
+def to_jsonl(collection: Collection) -> str:
+    """One scan a line: schema dormancy.scan/1."""
+    return "".join(as_json(scan.to_dict(), indent=None) for scan in collection.scans)
+
+
+def rows(collection: Collection) -> Iterator[dict[str, Any]]:
+    """One row per checkpoint, layer and tau, in tidy form."""
+    for group in collection.groups:
+        for scan in group.scans:
+            yield from _scan_rows(group.name, scan)
+
+
+def _scan_rows(run: str, scan: DormancyScan) -> Iterator[dict[str, Any]]:
+    for layer in scan.layers:
+        for tau in scan.taus:
+            yield {
+                "run": run,
+                "checkpoint": scan.checkpoint.path if scan.checkpoint else None,
+                "agent_step": scan.agent_step,
+                "gradient_step": scan.gradient_step,
+                "layer": layer.name,
+                "activation": layer.activation,
+                "neurons": layer.size,
+                "tau": tau,
+                "dormant": int(layer.dormant(tau).sum()),
+                "fraction": layer.fraction(tau),
+                "on_the_line": layer.on_the_line(tau),
+                "nonfinite": layer.nonfinite,
+                "sample_sha256": scan.sample.sha256 if scan.sample else None,
+                **{name: found.layers[layer.name] for name, found in _measured(scan) if layer.name in found.layers},
+            }
+
+
+def _measured(scan: DormancyScan) -> list[tuple[str, Any]]:
+    return [(name, found) for name, found in scan.measurements.items() if found.layers]
+
+
+def _columns(table: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in table for name in row))
+
+
+def to_csv(collection: Collection) -> str:
+    """All rows under one heading, quoted where needed; what was not measured is empty."""
+    table = list(rows(collection))
+    page = io.StringIO()
+    writer = csv.DictWriter(page, _columns(table), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return page.getvalue()
+
+
+def to_markdown(collection: Collection) -> str:
+    """One table a run, with a row per checkpoint, layer and tau."""
+    return "\n".join(_markdown_run(Collection((group,), ())) for group in collection.groups)
+
+
+MARKED = re.compile(r"([\\`*_{}\[\]<>|#~])")  # what Markdown would take for its own
+MARKDOWN_COLUMNS = ("layer", "neurons", "tau", "dormant", "fraction")
+
+
+def _markdown_run(run: Collection) -> str:
+    table = list(rows(run))
+    step = "agent_step" if all(row["agent_step"] is not None for row in table) else "checkpoint"
+    columns = [step, *MARKDOWN_COLUMNS]
+    lines = [f"### {_cell(run.groups[0].name)}", "", _line(columns), _line(["---"] * len(columns))]
+    return "\n".join([*lines, *(_line([_cell(row[name]) for name in columns]) for row in table), ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return MARKED.sub(r"\\\1", printable(str(value)))

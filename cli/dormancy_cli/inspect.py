@@ -1,0 +1,60 @@
+"""`dormancy inspect`: what is in a file, and what is missing to scan it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from dormancy.errors import InputError, PartialFailure
+from dormancy_cli import options
+from dormancy_cli.inputs import Failure, expand
+from dormancy_cli.jsonable import as_json
+from dormancy_cli.output import Reporter, render, result_console, write_result
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Checkpoints and samples, or folders of them.")],
+    format: Annotated[
+        str, typer.Option(metavar="table|json", callback=options.one_of(["table", "json"]), help="How to print it.")
+    ] = "table",
+    verbose: options.Verbose = False,
+) -> int:
+    """Say what a checkpoint or a sample holds, and what is missing to scan it."""
+    reporter = Reporter(verbose=verbose)
+    found, failed = _describe_each(files, reporter)
+    if format == "json":
+        document = {"schema": "dormancy.inspect/1", "files": found}
+        write_result(as_json(document), None, force=False)
+    else:
+        _show(found, verbose=verbose)
+    if not failed:
+        return 0
+    return PartialFailure.exit_code if found else InputError.exit_code
+
+
+def _describe_each(files: Sequence[str], reporter: Reporter) -> tuple[list[dict[str, Any]], int]:
+    from dormancy_cli.describe import describe
+
+    found, failed = [], 0
+    for item in expand(files):
+        try:
+            if isinstance(item, Failure):
+                raise item.error
+            found.append(describe(item))
+        except InputError as error:
+            failed += 1
+            reporter.error(error)
+    return found, failed
+
+
+def _show(found: Sequence[dict[str, Any]], *, verbose: bool) -> None:
+    from dormancy_cli.sheets import draw_sheets
+
+    if result_console().is_terminal:
+        draw_sheets(result_console(), found, verbose=verbose)
+    else:
+        write_result(render(lambda console: draw_sheets(console, found, verbose=verbose)), None, force=False)

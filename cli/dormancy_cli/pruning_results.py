@@ -1,0 +1,39 @@
+"""Results that `dormancy prune --format json` wrote earlier, read back for the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dormancy.errors import FileError, FormatError
+from dormancy_cli.pruning_run import SCHEMA
+
+__all__ = ["read_prunings"]
+
+
+def read_prunings(paths: Sequence[Path]) -> list[Mapping[str, Any]]:
+    """Read prune results, in the order given.
+
+    Raises `FileError` when one cannot be read or is no JSON, `FormatError` when it is something else or not whole.
+    """
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    from dormancy.report.sections.pruning import pruning_section
+
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: cannot be read as a prune result: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: not JSON: {error}; write it with dormancy prune --format json") from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise FormatError(f"{path}: no prune result; write one with dormancy prune --format json > {path.name}")
+    try:
+        pruning_section([found])  # whatever the report will ask of it, asked now
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise FormatError(f"{path}: not a whole prune result ({type(error).__name__}: {error}); prune again") from error
+    return found

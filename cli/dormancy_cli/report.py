@@ -1,0 +1,155 @@
+"""`dormancy report`: what was found, as one page to look at, as figures, or as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, final
+
+import typer
+
+from dormancy.errors import InputError, PartialFailure
+from dormancy_cli import options
+from dormancy_cli.collect import ScanOptions, collect
+from dormancy_cli.inputs import Failure, expand
+from dormancy_cli.output import Reporter, refuse_overwrite, write_result
+from dormancy_cli.pruning_results import read_prunings
+from dormancy_cli.results import SUFFIXES, read_results
+from dormancy_cli.text import counted
+
+if TYPE_CHECKING:
+    from dormancy.series import DormancySeries
+
+__all__ = ["report"]
+
+FORMATS = ("html", "md", "json", "csv")
+
+
+def report(
+    results: Annotated[
+        list[str],
+        typer.Argument(metavar="RESULT", help="Run folders, checkpoints, or scans saved with scan -o FILE.json."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; default: report.html.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write every figure as PNG into this folder.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="The title of the page.")] = None,
+    format: Annotated[
+        str,
+        typer.Option(metavar="|".join(FORMATS), callback=options.one_of(FORMATS), help="Tables go to standard output."),
+    ] = "html",
+    pruning: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Add a chapter on what prune --format json measured. Repeatable."),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    sample: options.Sample = None,
+    taus: options.Taus = None,
+    layers: options.Layers = None,
+    device: options.Device = None,
+    allow_large: Annotated[bool, typer.Option("--allow-large", help="Write a page of more than 10 MB, too.")] = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Turn runs or saved scans into one page with everything in it."""
+    options.require_device(device)
+    reporter = Reporter(quiet=quiet)
+    prunings = tuple(read_prunings(pruning or []))
+    target = Target(format, _target_path(format, output), png, title, force, allow_large, prunings)
+    refuse_overwrite(target.path, force=force)
+    asked = ScanOptions(taus=tuple(taus or (0.1,)), layers=layers, sample=sample, device=device)
+    series, failures = gather(results, asked, reporter)
+    if series:
+        _write(series, target, reporter)
+        _open(target.path if open_ else None)
+    if not failures:
+        return 0
+    return PartialFailure.exit_code if series else InputError.exit_code
+
+
+@final
+@dataclass(frozen=True)
+class Target:
+    """What is written, and where; a path of None is standard output."""
+
+    format: str
+    path: Path | None
+    figures: Path | None
+    title: str | None
+    force: bool
+    allow_large: bool
+    prunings: tuple[Mapping[str, Any], ...] = ()
+
+
+def _target_path(format: str, output: Path | None) -> Path | None:
+    return Path("report.html") if output is None and format == "html" else output
+
+
+def _write(series: Sequence[DormancySeries], target: Target, reporter: Reporter) -> None:
+    from dormancy.report import write_html, write_png
+
+    if target.figures is not None:
+        figures = write_png(target.figures, series, force=target.force, prunings=target.prunings)
+        reporter.note(f"{target.figures}: {counted(len(figures), 'figure')}")
+    if target.format == "html" and target.path is not None:
+        write_html(
+            target.path, series, target.force, target.allow_large, title=target.title, prunings=target.prunings
+        )
+    else:
+        write_result(_as_text(series, target), target.path, force=target.force)
+    if target.path is not None:
+        reporter.note(target.path)
+
+
+def _as_text(series: Sequence[DormancySeries], target: Target) -> str:
+    from dormancy.report import to_csv, to_json, to_markdown
+
+    if target.format == "csv":
+        return to_csv(series)
+    write = to_json if target.format == "json" else to_markdown
+    return write(series, title=target.title, prunings=target.prunings)
+
+
+def _open(page: Path | None) -> None:
+    if page is not None:
+        import webbrowser
+
+        webbrowser.open(page.absolute().as_uri())
+
+
+def gather(
+    arguments: Sequence[str], asked: ScanOptions, reporter: Reporter
+) -> tuple[list[DormancySeries], list[Failure]]:
+    """Read what was saved, then scan everything else; checkpoints of one folder are one run."""
+    series: list[DormancySeries] = []
+    failures: list[Failure] = []
+    saved = [argument for argument in arguments if _is_saved(argument)]
+    for argument in saved:
+        try:
+            series += read_results(Path(argument))
+        except InputError as error:
+            failures.append(Failure(argument, error))
+            reporter.error(failures[-1])
+    scanned, failed = _scan(expand([argument for argument in arguments if argument not in saved]), asked, reporter)
+    return series + scanned, failures + failed
+
+
+def _is_saved(argument: str) -> bool:
+    path = Path(argument)
+    return path.suffix in SUFFIXES and not path.is_dir()
+
+
+def _scan(
+    inputs: Sequence[Path | Failure], asked: ScanOptions, reporter: Reporter
+) -> tuple[list[DormancySeries], list[Failure]]:
+    with reporter.progress(inputs, "scanning") as items:
+        collection = collect(items, asked, on_failure=reporter.error)
+    series = [group.series for group in collection.groups if group.series is not None]
+    mixed = [Failure(group.name, InputError(str(group.problem))) for group in collection.groups if group.series is None]
+    for failure in mixed:
+        reporter.error(failure)
+    return series, [*collection.failures, *mixed]

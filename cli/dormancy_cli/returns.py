@@ -1,0 +1,130 @@
+"""Episode returns of a network before and after pruning, on the same episodes as far as they stay the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from dormancy.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dormancy.stats import Interval
+    from dormancy_agents.config import DQNConfig
+    from dormancy_agents.envs import Environment
+
+__all__ = ["EPSILON", "Returns", "environment_config", "play_both"]
+
+EPSILON = 0.001
+"""The share of random actions in evaluation (Sokar et al. 2023, appendix A)."""
+FROM_RUN = ("frame_skip", "frame_stack", "sticky_action_probability", "max_episode_agent_steps")
+
+
+@final
+@dataclass(frozen=True)
+class Returns:
+    """Undiscounted, unclipped returns, one an episode; episode i of both networks began in the same way."""
+
+    env_id: str
+    seed: int
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The means with their 95 % bootstrap intervals over episodes: before, after, and of the paired difference."""
+        import numpy as np
+
+        from dormancy.stats import stratified_bootstrap
+
+        before, after = np.array(self.before), np.array(self.after)
+        columns = {"before": before, "after": after, "difference": after - before}
+
+        def mean(values: Any) -> float:
+            return float(np.mean(values))
+
+        return {name: stratified_bootstrap([values], mean, seed=self.seed) for name, values in columns.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe them in JSON-able form."""
+        return {
+            "env_id": self.env_id,
+            "episodes": len(self.before),
+            "epsilon": EPSILON,
+            "seed": self.seed,
+            "returns": {"before": list(self.before), "after": list(self.after)},
+            **{name: interval._asdict() for name, interval in self.intervals.items()},
+        }
+
+
+def environment_config(checkpoint: Path, env_id: str) -> DQNConfig:
+    """Say how the environment is set up: as the run of the checkpoint says, or as in the paper."""
+    from dormancy_agents.config import dqn_config
+
+    recorded = _recorded(checkpoint.absolute().parent.parent / "run.json")
+    same = recorded.get("env_id") == env_id
+    return dqn_config(env_id, {name: recorded[name] for name in FROM_RUN if same and name in recorded})
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        config = found.get("config") if isinstance(found, dict) else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def play_both(
+    before: nn.Module, after: nn.Module, config: DQNConfig, episodes: Iterable[int], *, seed: int = 0
+) -> Returns:
+    """Play the numbered episodes with both networks, greedily but for a share `EPSILON` of random actions.
+
+    Episode i has an environment and random actions of its own seed, the same for both networks: networks that agree
+    on every action get the same return. Raises `UsageError` when the environment is unknown or of another kind, and
+    `InputError` when the network does not play it.
+    """
+    returns = [tuple(_play(model, config, seed, number) for model in (before, after)) for number in episodes]
+    return Returns(config.env_id, seed, tuple(one for one, _ in returns), tuple(other for _, other in returns))
+
+
+def _play(model: nn.Module, config: DQNConfig, seed: int, number: int) -> float:
+    """Play one episode and return the sum of its rewards."""
+    import numpy as np
+    import torch
+
+    from dormancy_agents.envs import make_environment
+
+    chance = np.random.default_rng([seed, number])
+    with closing(make_environment(config, int(chance.integers(2**31)))) as env, torch.inference_mode():
+        observation, total = env.reset(), 0.0
+        while True:
+            explores = chance.random() < EPSILON
+            action = int(chance.integers(env.actions)) if explores else _greedy(model, observation, env)
+            step = env.step(action)
+            total += step.reward
+            if step.terminated or step.truncated:
+                return total
+            observation = step.observation
+
+
+def _greedy(model: nn.Module, observation: Any, env: Environment) -> int:
+    """Return the action of the largest output."""
+    import torch
+
+    from dormancy.graph import call_model
+
+    like = next(model.parameters())
+    values = call_model(model, torch.from_numpy(observation).unsqueeze(0).to(like))
+    if not isinstance(values, torch.Tensor) or values.shape != (1, env.actions):
+        shape = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+        raise InputError(
+            f"the network gives {shape} for one observation, but {env.env_id} takes one of {env.actions} actions; "
+            "name the environment it was trained on with --env"
+        )
+    return int(values.argmax())

@@ -1,0 +1,192 @@
+"""What the report needs of the series it was given: same layers, same steps, same taus side by side.
+
+Whatever cannot be shown together is left out with a note in words; nothing is guessed and nothing fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import numpy as np
+
+from dormancy.metrics import FloatArray, Measurement
+from dormancy.metrics.overlap import BoolArray
+from dormancy.report.palette import SLOTS, slot_of
+from dormancy.report.wording import listed, plural, unique
+from dormancy.result import DormancyScan, LayerScore
+from dormancy.series import DormancySeries
+
+__all__ = ["Inputs", "Run", "Scope", "read_inputs"]
+
+DEFAULT_TAU = 0.1
+MOST_TAUS = 6
+
+
+@final
+@dataclass(frozen=True)
+class Scope:
+    """What a number speaks of: a layer by the name it has in the file, or with `key` None the whole network."""
+
+    key: str | None
+    label: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One series, with the label and the colour slot that it keeps through the whole report. `x` has shape (K,)."""
+
+    label: str
+    slot: int
+    series: DormancySeries
+    x: FloatArray
+
+    @property
+    def last(self) -> DormancyScan:
+        """The scan of the last checkpoint."""
+        return self.series.scans[-1]
+
+    @property
+    def checkpoints(self) -> int:
+        """How many checkpoints the series has."""
+        return len(self.series.scans)
+
+    def has(self, scope: Scope) -> bool:
+        """Tell whether this run has that layer."""
+        return scope.key is None or scope.key in self.series.layer_names
+
+    def layer(self, scope: Scope) -> LayerScore:
+        """Return a layer as it was at the last checkpoint."""
+        return next(layer for layer in self.last.layers if layer.name == scope.key)
+
+    def size(self, scope: Scope) -> int:
+        """How many neurons a layer, or the network, has."""
+        return sum(layer.size for layer in self.last.layers if scope.key in (None, layer.name))
+
+    def scores(self, scope: Scope) -> FloatArray:
+        """Return the scores at every checkpoint, shape (K, neurons)."""
+        rows = [[layer.scores for layer in scan.layers if scope.key in (None, layer.name)] for scan in self.scans]
+        return np.stack([np.concatenate(row) for row in rows])
+
+    @property
+    def scans(self) -> tuple[DormancyScan, ...]:
+        """The scans, in order."""
+        return self.series.scans
+
+    def shares(self, scope: Scope, tau: float) -> FloatArray:
+        """Return the dormant share at every checkpoint, shape (K,)."""
+        return self.series.fractions(scope.key, tau)
+
+    def dormant(self, scope: Scope, tau: float) -> BoolArray:
+        """Return who was dormant when, shape (K, neurons)."""
+        return self.series.dormant(scope.key, tau)
+
+    def measurement(self, name: str) -> tuple[Measurement | None, ...]:
+        """Return one metric's result at every checkpoint, None where it is missing."""
+        return tuple(scan.measurements.get(name) for scan in self.scans)
+
+    def measured(self, name: str, scope: Scope) -> FloatArray:
+        """Return one metric of a layer, or of the network, at every checkpoint, shape (K,), NaN where it is missing."""
+        found = (_value(measurement, scope) for measurement in self.measurement(name))
+        return np.array([np.nan if value is None else float(value) for value in found])
+
+
+def _value(measurement: Measurement | None, scope: Scope) -> float | None:
+    if measurement is None:
+        return None
+    return measurement.network if scope.key is None else measurement.layers.get(scope.key)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """The runs of one report, and what they share: their layers in order, the unit of their steps, the taus."""
+
+    runs: tuple[Run, ...]
+    layers: tuple[Scope, ...]
+    step_unit: str
+    taus: tuple[float, ...]
+    notes: tuple[str, ...]
+
+    network = Scope(None, "whole network")
+
+    @property
+    def tau(self) -> float:
+        """The tau that the report opens with: the first one of the first scan."""
+        return self.taus[0]
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The network, then every layer."""
+        return (self.network, *self.layers)
+
+    @cached_property
+    def penultimate(self) -> tuple[Scope, ...]:
+        """The layers that only output layers read."""
+        keys = {layer.name for run in self.runs for layer in run.last.layers if layer.penultimate}
+        return tuple(scope for scope in self.layers if scope.key in keys)
+
+    def having(self, scope: Scope) -> tuple[Run, ...]:
+        """Return the runs that have a layer."""
+        return tuple(run for run in self.runs if run.has(scope))
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one run to tell apart."""
+        return len(self.runs) > 1
+
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the name of every metric that any scan holds, in the order of first sight."""
+        return tuple(dict.fromkeys(name for run in self.runs for scan in run.scans for name in scan.measurements))
+
+
+def _usable(series: DormancySeries) -> bool:
+    return bool(series.scans) and any(layer.size for layer in series.scans[-1].layers)
+
+
+def _layer_scopes(series: Sequence[DormancySeries]) -> tuple[Scope, ...]:
+    keys = dict.fromkeys(name for one in series for name in one.layer_names)
+    return tuple(Scope(key, label) for key, label in zip(keys, unique(keys), strict=True))
+
+
+def _taus(series: Sequence[DormancySeries]) -> tuple[float, ...]:
+    return tuple(dict.fromkeys(float(tau) for one in series for scan in one.scans for tau in scan.taus)) or (DEFAULT_TAU,)
+
+
+def _layer_note(series: Sequence[DormancySeries]) -> str | None:
+    first = [(layer.name, layer.size) for layer in series[0].scans[-1].layers]
+    if all([(layer.name, layer.size) for layer in one.scans[-1].layers] == first for one in series):
+        return None
+    return "The runs are of different networks: a layer is shown for the runs that have it, whatever its size there."
+
+
+def _notes(given: Sequence[DormancySeries], used: Sequence[DormancySeries], taus: int, units: set[str]) -> tuple[str, ...]:
+    left_out = unique(one.name for one in given if one not in used)
+    notes = [f"Without any checkpoint or neuron, so left out: {listed(left_out)}."] if left_out else []
+    if used and (note := _layer_note(used)):
+        notes.append(note)
+    if len(units) > 1:
+        notes.append("The runs count different steps, so checkpoints are numbered 0, 1, 2, ... instead.")
+    if taus > MOST_TAUS:
+        notes.append(f"Charts are drawn for the first {MOST_TAUS} of {taus} taus; the tau sweep covers the others.")
+    if len(used) > SLOTS:
+        notes.append(f"Only {SLOTS} colours can be told apart: with {plural(len(used), 'run')} some are used again.")
+    return tuple(notes)
+
+
+def read_inputs(series: Sequence[DormancySeries]) -> Inputs:
+    """Put series side by side; those that are empty are named in `notes`."""
+    used = [one for one in series if _usable(one)]
+    units = {one.step_unit for one in used}
+    same = len(units) == 1
+    labels = unique((one.name for one in used), limit=36)
+    runs = tuple(
+        Run(label, slot_of(index), one, np.asarray(one.steps if same else range(len(one.scans)), dtype=np.float64))
+        for index, (label, one) in enumerate(zip(labels, used, strict=True))
+    )
+    taus = _taus(used)
+    notes = _notes(series, used, len(taus), units)
+    return Inputs(runs, _layer_scopes(used), units.pop() if same else "checkpoint", taus[:MOST_TAUS], notes)

@@ -1,0 +1,126 @@
+"""The report as plain data: what `html`, `figures` and `text` render, each in its way."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from dormancy.errors import UsageError
+from dormancy.report.charts import Section, Table
+from dormancy.report.inputs import Inputs, read_inputs
+from dormancy.report.layer_table import layer_table
+from dormancy.report.method import Definition, method, provenance, subject
+from dormancy.report.sections.dormancy import dormancy_section
+from dormancy.report.sections.further import further_section
+from dormancy.report.sections.lifetimes import lifetimes_section
+from dormancy.report.sections.neurons import neurons_section
+from dormancy.report.sections.overlap import overlap_section
+from dormancy.report.sections.rank import rank_section
+from dormancy.report.sections.sweep import sweep_section
+from dormancy.report.summary import Summary, summarise
+from dormancy.report.wording import listed, plural, shown
+from dormancy.series import DormancySeries
+
+__all__ = ["ReportView", "RunLabel", "build_view"]
+
+
+@final
+@dataclass(frozen=True)
+class RunLabel:
+    """A run in the legend: its name, its colour slot, and how much there is of it."""
+
+    label: str
+    slot: int
+    extent: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ReportView:
+    """Everything that a report says, nothing about how it looks. `created` is a UTC date and time."""
+
+    title: str
+    subtitle: str
+    created: str
+    runs: tuple[RunLabel, ...]
+    step_unit: str
+    taus: tuple[float, ...]
+    summaries: tuple[Summary, ...]
+    layers: Table | None
+    sections: tuple[Section, ...]
+    method: tuple[Definition, ...]
+    provenance: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+
+def _created() -> str:
+    """Return the time, or the one that SOURCE_DATE_EPOCH sets for reproducible files."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    try:
+        moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"SOURCE_DATE_EPOCH={shown(epoch)!r} is not a number of seconds; unset it or correct it") from error
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _title(inputs: Inputs) -> str:
+    names = listed([run.label for run in inputs.runs], limit=3)
+    return " · ".join(filter(None, (subject(inputs), names))) or "Nothing to show"
+
+
+def _subtitle(inputs: Inputs) -> str:
+    if not inputs.runs:
+        return ""
+    checkpoints = sum(run.checkpoints for run in inputs.runs)
+    what = f"{plural(len(inputs.runs), 'run')}, {plural(checkpoints, 'checkpoint')}"
+    taus = ", ".join(f"{tau:g}" for tau in inputs.taus)
+    return f"Dormant neurons in {what}; tau = {taus}"
+
+
+def _run_labels(inputs: Inputs) -> tuple[RunLabel, ...]:
+    return tuple(RunLabel(run.label, run.slot, plural(run.checkpoints, "checkpoint")) for run in inputs.runs)
+
+
+def _sections(inputs: Inputs) -> tuple[Section, ...]:
+    built = (
+        dormancy_section(inputs),
+        neurons_section(inputs),
+        overlap_section(inputs),
+        lifetimes_section(inputs),
+        rank_section(inputs),
+        sweep_section(inputs),
+        further_section(inputs),
+    )
+    return tuple(section for section in built if section is not None)
+
+
+def _empty_view(inputs: Inputs, title: str | None) -> ReportView:
+    notes = (*inputs.notes, "There is no checkpoint with neurons to report on: scan some with `dormancy scan`.")
+    return ReportView(title or _title(inputs), "", _created(), (), "", (), (), None, (), (), (), notes)
+
+
+def build_view(series: Sequence[DormancySeries], *, title: str | None = None) -> ReportView:
+    """Compute everything that a report on these series shows; series without checkpoints become a note."""
+    inputs = read_inputs(series)
+    named = shown(title, 160) if title else None
+    if not inputs.runs:
+        return _empty_view(inputs, named)
+    return ReportView(
+        title=named or _title(inputs),
+        subtitle=_subtitle(inputs),
+        created=_created(),
+        runs=_run_labels(inputs),
+        step_unit=inputs.step_unit,
+        taus=inputs.taus,
+        summaries=tuple(summarise(inputs, run, tau) for tau in inputs.taus for run in inputs.runs),
+        layers=layer_table(inputs),
+        sections=_sections(inputs),
+        method=method(inputs),
+        provenance=tuple(provenance(inputs)),
+        notes=inputs.notes,
+    )

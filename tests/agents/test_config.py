@@ -1,0 +1,94 @@
+"""Defaults to the letter, and values that cannot be."""
+
+from dataclasses import replace
+
+import pytest
+
+from dormancy.errors import UsageError
+from dormancy_agents.config import DQNConfig, dqn_config
+from dormancy_agents.settings import read_settings
+
+
+def test_atari_defaults_are_those_of_the_paper() -> None:
+    config = dqn_config("ALE/Breakout-v5")
+    assert (config.batch_size, config.replay_capacity, config.warmup_agent_steps) == (32, 1_000_000, 20_000)
+    assert (config.learning_rate, config.adam_epsilon) == (6.25e-5, 1.5e-4)
+    assert (config.gamma, config.n_step, config.huber_delta) == (0.99, 1, 1.0)
+    assert (config.replay_ratio, config.target_period_agent_steps) == (0.25, 8_000)
+    assert (config.epsilon_final, config.epsilon_decay_agent_steps) == (0.01, 250_000)
+    assert (config.frame_skip, config.frame_stack, config.sticky_action_probability) == (4, 4, 0.25)
+    assert (config.clip_rewards, config.max_episode_agent_steps) == (True, 27_000)
+    assert (config.agent_steps, config.dormancy_period_gradient_steps) == (2_500_000, 20_000)
+    assert (config.redo, config.redo_tau, config.redo_period_gradient_steps, config.redo_sample_size) == (
+        False,
+        0.025,
+        1_000,
+        64,
+    )
+    assert (config.arch, config.hidden, config.width, config.padding) == ("nature", (512,), 1.0, "valid")
+
+
+@pytest.mark.parametrize(("ratio", "tau"), [(0.125, 0.025), (0.25, 0.025), (0.5, 0.1), (1.0, 0.1), (2.0, 0.1)])
+def test_the_threshold_of_redo_follows_the_replay_ratio(ratio: float, tau: float) -> None:
+    assert dqn_config("ALE/Breakout-v5", {"replay_ratio": ratio}).redo_tau == tau
+    assert dqn_config("ALE/Breakout-v5", {"replay_ratio": ratio, "redo_tau": 0.3}).redo_tau == 0.3
+
+
+def test_classic_control_has_a_preset_of_its_own() -> None:
+    config = dqn_config("CartPole-v1")
+    assert (config.arch, config.hidden, config.clip_rewards) == ("mlp", (512, 512), False)
+    assert (config.batch_size, config.learning_rate, config.adam_epsilon) == (128, 1e-3, 3.125e-4)
+    assert (config.target_period_agent_steps, config.replay_capacity, config.warmup_agent_steps) == (100, 50_000, 500)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("agent_steps", 0),
+        ("width", -1.0),
+        ("batch_size", 0),
+        ("replay_ratio", 0.0),
+        ("learning_rate", float("nan")),
+        ("gamma", 1.5),
+        ("sticky_action_probability", -0.1),
+        ("seed", -1),
+        ("warmup_agent_steps", 0),
+        ("replay_capacity", 3),
+        ("dueling", True),
+    ],
+)
+def test_values_that_cannot_be_are_told_in_one_line(name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=name) as caught:
+        dqn_config("CartPole-v1", {name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_warm_up_must_fill_one_return() -> None:
+    with pytest.raises(UsageError, match="warmup_agent_steps"):
+        replace(DQNConfig("ALE/Pong-v5"), n_step=5, warmup_agent_steps=4)
+
+
+def test_the_nature_network_has_one_hidden_layer() -> None:
+    with pytest.raises(UsageError, match="one hidden dense layer"):
+        dqn_config("ALE/Pong-v5", {"hidden": (64, 64)})
+
+
+def test_unknown_fields_name_the_nearest_one() -> None:
+    with pytest.raises(UsageError, match="did you mean 'gamma'"):
+        dqn_config("CartPole-v1", {"gama": 0.9})
+
+
+def test_settings_are_read_by_the_kind_of_the_field() -> None:
+    found = read_settings(["gamma=0.9", "hidden=64,32", "clip_rewards=false", "taus=0,0.5", "batch_size=8"])
+    assert found == {"gamma": 0.9, "hidden": (64, 32), "clip_rewards": False, "taus": (0, 0.5), "batch_size": 8}
+
+
+@pytest.mark.parametrize("item", ["gamma", "gamma=x", "batch_size=1.5", "clip_rewards=yes", "hidden=a,b"])
+def test_settings_of_the_wrong_kind(item: str) -> None:
+    with pytest.raises(UsageError, match=item.partition("=")[0]):
+        read_settings([item])
+
+
+def test_settings_that_do_not_exist() -> None:
+    with pytest.raises(UsageError, match="did you mean 'n_step'"):
+        read_settings(["nstep=3"])
