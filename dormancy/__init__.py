@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from dormancy.errors import DormancyError
     from dormancy.graph import NeuronGraph, NeuronLayer
     from dormancy.io import Checkpoint, ReplaySample
+    from dormancy.pruning import PrunedCheckpoint, PruneDormant, PrunePlan, plan_pruning, prune, prune_checkpoint
+    from dormancy.recycle import RecyclePlan, RecycleReport, ReDo, apply_plan
     from dormancy.result import DormancyScan, LayerScore
     from dormancy.scanning import scan, scan_checkpoint
     from dormancy.series import DormancySeries
@@ -26,8 +28,18 @@ __all__ = [
     "LayerScore",
     "NeuronGraph",
     "NeuronLayer",
+    "PruneDormant",
+    "PrunePlan",
+    "PrunedCheckpoint",
+    "ReDo",
+    "RecyclePlan",
+    "RecycleReport",
     "ReplaySample",
     "__version__",
+    "apply_plan",
+    "plan_pruning",
+    "prune",
+    "prune_checkpoint",
     "scan",
     "scan_checkpoint",
 ]
@@ -40,7 +52,17 @@ _HOMES = {
     "LayerScore": "dormancy.result",
     "NeuronGraph": "dormancy.graph",
     "NeuronLayer": "dormancy.graph",
+    "PruneDormant": "dormancy.pruning",
+    "PrunePlan": "dormancy.pruning",
+    "PrunedCheckpoint": "dormancy.pruning",
+    "ReDo": "dormancy.recycle",
+    "RecyclePlan": "dormancy.recycle",
+    "RecycleReport": "dormancy.recycle",
     "ReplaySample": "dormancy.io",
+    "apply_plan": "dormancy.recycle",
+    "plan_pruning": "dormancy.pruning",
+    "prune": "dormancy.pruning",
+    "prune_checkpoint": "dormancy.pruning",
     "scan": "dormancy.scanning",
     "scan_checkpoint": "dormancy.scanning",
 }

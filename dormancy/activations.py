@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,10 +14,19 @@ from torch import Tensor, nn
 
 from dormancy.errors import NetworkError
 from dormancy.graph import NeuronGraph, NeuronLayer, call_model, undisturbed
-from dormancy.graph.ops import activation_name
+from dormancy.graph.ops import activation_name, tensors_in
 from dormancy.graph.trace import DispatchMode
 
-__all__ = ["AbsoluteMeans", "Collector", "GramMatrices", "GramMatrix", "collect"]
+__all__ = [
+    "AbsoluteMeans",
+    "Capture",
+    "Collector",
+    "GramMatrices",
+    "GramMatrix",
+    "RowCollector",
+    "collect",
+    "row_count",
+]
 
 Result = TypeVar("Result", covariant=True)
 NEVER_NEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus"})
@@ -33,6 +42,24 @@ class Collector(Protocol[Result]):
     def result(self) -> Result:
         """Return the summary of all batches."""
         ...
+
+
+@runtime_checkable
+class RowCollector(Collector[Result], Protocol[Result]):
+    """A collector that has to know which observations the values belong to."""
+
+    def begin(self, rows: int) -> None:
+        """Be told that what comes next is of the next `rows` observations."""
+        ...
+
+
+def row_count(batch: Any) -> int:
+    """Return how many observations a batch has: a tensor, a tuple of tensors, or a mapping of them.
+
+    >>> row_count({"image": torch.zeros(7, 3)})
+    7
+    """
+    return len(tensors_in(batch)[0])
 
 
 def _per_row(values: Tensor, dim: int) -> Tensor:
@@ -134,7 +161,7 @@ class GramMatrices:
         return {name: GramMatrix(matrix.cpu().numpy(), self._rows[name]) for name, matrix in self._matrices.items()}
 
 
-class _Capture(DispatchMode):
+class Capture(DispatchMode):
     """Hands every layer's values to the collectors, at the moment the forward pass computes them."""
 
     def __init__(self, graph: NeuronGraph, collectors: Sequence[Collector[object]]) -> None:
@@ -144,9 +171,11 @@ class _Capture(DispatchMode):
         self._calls = 0
 
     def start(self) -> None:
+        """Begin a forward pass."""
         self._calls = 0
 
     def finish(self) -> None:
+        """Raise `NetworkError` when a layer was not computed in the pass that ends here."""
         missing = [layer.name for call, layer in self._layers.items() if call >= self._calls]
         if missing:
             raise NetworkError(
@@ -180,9 +209,12 @@ def collect(
     The network is left as it was. Raises `NetworkError` when it computes other layers than the graph tells.
     """
     with undisturbed(model):
-        capture = _Capture(graph, collectors)
+        capture = Capture(graph, collectors)
         for batch in batches:
             capture.start()
+            for collector in collectors:
+                if isinstance(collector, RowCollector):
+                    collector.begin(row_count(batch))
             with capture:
                 call_model(model, batch)
             capture.finish()

@@ -4,6 +4,7 @@
 
     DormancyError                 70   something is wrong that has no class of its own yet
     ├── UsageError                 2   the caller asked for something that cannot be
+    │   └── ReferenceRequired      2   the question compares with another checkpoint, and none was given
     ├── InputError                 3   a file, sample or network cannot be used as it is
     │   ├── FileError              3   missing, not a regular file, truncated, damaged
     │   │   └── UnsafeFileError    3   it would run code, or is built to exhaust the machine
@@ -30,6 +31,7 @@ __all__ = [
     "NetworkError",
     "OutputError",
     "PartialFailure",
+    "ReferenceRequired",
     "RewriteRefused",
     "SampleError",
     "SampleRequired",
@@ -48,6 +50,10 @@ class UsageError(DormancyError, ValueError):
     """An option, name or value that cannot be, such as a negative tau."""
 
     exit_code = 2
+
+
+class ReferenceRequired(UsageError):
+    """A question about what has changed, with nothing to compare with."""
 
 
 class InputError(DormancyError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias, final
 
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dormancy.activations import AbsoluteMeans, Collector, GramMatrices, GramMatrix, collect
-from dormancy.errors import SampleError, SampleRequired
+from dormancy.collectors import Counts, Deviations, FeatureNorms, Moments, Regions, Spread
+from dormancy.errors import ReferenceRequired, SampleError, SampleRequired
+from dormancy.gradients import Transitions
 from dormancy.graph import NeuronGraph, trace_neurons
 from dormancy.io import ObservationArray, ReplaySample
 from dormancy.io.slabs import slabs
+from dormancy.resampling import Plan, Resampled, Resamples
 
 __all__ = ["Observations", "Probe"]
 
@@ -53,13 +56,24 @@ def _check(inputs: Inputs) -> None:
             raise SampleError("the sample has no observations")
 
 
+def _rows_of(arrays: Any, rows: slice) -> Any:
+    """Slice an array, or every array of a (nested) mapping."""
+    if isinstance(arrays, Mapping):
+        return {name: _rows_of(each, rows) for name, each in arrays.items()}
+    return arrays[rows]
+
+
 @final
 class Probe:
     """A network and a sample; statistics are gathered in one pass over the sample, together where they are known early.
 
+    Deviations from the mean take a second pass, gradients one of their own (forward and backward).
+
     `model` may be on any device; it is left as it was. `observations` has shape (N, ...) or is a mapping of such arrays
     by keyword argument, or a `ReplaySample`; None allows what needs no sample. Integers are cast to the parameters'
     dtype, unless the network has an embedding. `input_scale` multiplies observations, for networks that do not do so.
+    `taus` are the thresholds that metrics of dormant shares speak of. `reference` is an earlier network of the same
+    shape, for metrics that tell what has changed since.
     """
 
     def __init__(
@@ -69,13 +83,20 @@ class Probe:
         *,
         batch_size: int = BATCH,
         input_scale: float | None = None,
+        taus: tuple[float, ...] = (0.1,),
+        reference: nn.Module | None = None,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
         self.input_scale = input_scale
+        self.taus = taus
+        self.is_preview = False
         self.touched: set[type[Collector[object]]] = set()
+        self._reference = reference
         self._inputs = None if observations is None else _as_inputs(observations)
+        self._sample = observations if isinstance(observations, ReplaySample) else None
         self._collected: dict[type[Collector[object]], Any] = {}
+        self._remembered: dict[str, Any] = {}
 
     @property
     def inputs(self) -> Inputs:
@@ -83,6 +104,13 @@ class Probe:
         if self._inputs is None:
             raise SampleRequired("this needs observations: give a sample")
         return self._inputs
+
+    @property
+    def reference(self) -> nn.Module:
+        """The earlier network; raises `ReferenceRequired` when there is none."""
+        if self._reference is None:
+            raise ReferenceRequired("this tells what has changed since an earlier checkpoint: give a reference")
+        return self._reference
 
     @property
     def rows(self) -> int:
@@ -107,26 +135,129 @@ class Probe:
         matrices: Mapping[str, GramMatrix] = self._read(GramMatrices)
         return matrices
 
+    @property
+    def moments(self) -> Mapping[str, Spread]:
+        """Mean and standard deviation per neuron, by layer: see `Moments`."""
+        moments: Mapping[str, Spread] = self._read(Moments)
+        return moments
+
+    @property
+    def deviations(self) -> Mapping[str, NDArray[np.float64]]:
+        """Mean absolute deviation from the mean per neuron, by layer (a second pass): see `Deviations`."""
+        deviations: Mapping[str, NDArray[np.float64]] = self._read(Deviations)
+        return deviations
+
+    @property
+    def regions(self) -> Mapping[str, Counts]:
+        """Counts of values at zero, above, below, in the flat ends, not finite, by layer: see `Regions`."""
+        counts: Mapping[str, Counts] = self._read(Regions)
+        return counts
+
+    @property
+    def feature_norms(self) -> Mapping[str, float]:
+        """Mean norm of the penultimate layers' feature vectors: see `FeatureNorms`."""
+        norms: Mapping[str, float] = self._read(FeatureNorms)
+        return norms
+
+    @property
+    def resampled(self) -> Mapping[str, Resampled]:
+        """Mean absolute activations of bootstrap replicates and random subsets of the sample: see `Resamples`."""
+        resampled: Mapping[str, Resampled] = self._read(Resamples)
+        return resampled
+
+    @cached_property
+    def episodes(self) -> NDArray[np.int64] | None:
+        """The episode of every row, numbered from 0, shape (N,); None where the sample does not tell."""
+        if self._sample is None or self._sample.episode_ids is None:
+            return None
+        return np.unique(np.asarray(self._sample.episode_ids), return_inverse=True)[1].astype(np.int64).ravel()
+
     def preview(self) -> Probe:
         """Return a probe of the first rows, to find out cheaply which statistics a metric touches."""
-        first = slice(0, TRACED_ROWS)
-        inputs = self.inputs
-        few = {name: array[first] for name, array in inputs.items()} if isinstance(inputs, Mapping) else inputs[first]
-        preview = Probe(self.model, few, batch_size=self.batch_size, input_scale=self.input_scale)
+        preview = Probe(
+            self.model,
+            self._first_rows(),
+            batch_size=self.batch_size,
+            input_scale=self.input_scale,
+            taus=self.taus,
+            reference=self._reference,
+        )
         preview.graph = self.graph
+        preview.is_preview = True
         return preview
 
+    def _first_rows(self) -> Observations:
+        few: Any = _rows_of(self.inputs, slice(0, TRACED_ROWS))
+        return few if self._sample is None else ReplaySample(few, **_rows_of(self._extras(), slice(0, TRACED_ROWS)))
+
     def gather(self, kinds: Iterable[type[Collector[object]]]) -> None:
-        """Run one pass over the sample for all these statistics that are not there yet."""
-        collectors = {kind: kind() for kind in kinds if kind not in self._collected}
+        """Gather all these statistics that are not there yet: one pass over the sample, two with `Deviations`."""
+        missing = {kind for kind in kinds if kind not in self._collected}
+        if Deviations in missing and Moments not in self._collected:
+            missing.add(Moments)
+        self._gather(missing - {Deviations})
+        self._gather(missing & {Deviations})
+
+    def _gather(self, kinds: Iterable[type[Collector[object]]]) -> None:
+        collectors = {kind: self._new(kind) for kind in kinds}
         if not collectors:
             return
         collect(self.model, self.graph, self._batches(), list(collectors.values()))
         self._collected.update({kind: collector.result() for kind, collector in collectors.items()})
 
-    def batches(self) -> Iterator[Any]:
+    def _new(self, kind: type[Collector[object]]) -> Collector[object]:
+        if kind is Deviations:
+            return Deviations(self._collected[Moments])
+        return Resamples(Plan(self.rows, self.episodes)) if kind is Resamples else kind()
+
+    def remember(self, what: str, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` gives, computed once: for what several metrics share and no collector can gather."""
+        if what not in self._remembered:
+            self._remembered[what] = compute()
+        return self._remembered[what]
+
+    def batches(self) -> Generator[Any, None, None]:
         """Yield the sample in batches, as the network takes it: on its device, in its dtype."""
         yield from self._batches()
+
+    def rows_at(self, positions: Iterable[int]) -> Iterator[tuple[Any, Transitions | None]]:
+        """Yield single rows, in batches of one, with what followed them: see `transition_batches`."""
+        inputs, extras = self.inputs, self._transition_arrays
+        for position in positions:
+            row = slice(position, position + 1)
+            yield self._tensors(_rows_of(inputs, row)), self._transitions(_rows_of(extras, row))
+
+    def transition_batches(self) -> Iterator[tuple[Any, Transitions | None]]:
+        """Yield the sample in batches together with what followed; None where the sample has no whole transitions."""
+        extras, size = self._transition_arrays, self.batch_size
+        starts = range(0, self.rows, size)
+        for start, inputs in zip(starts, self._batches(), strict=True):
+            yield inputs, self._transitions(_rows_of(extras, slice(start, start + size)))
+
+    @property
+    def transitions(self) -> Mapping[str, Any]:
+        """Actions, rewards, terminations and next observations by those names; empty where one of them is missing."""
+        return self._transition_arrays
+
+    @cached_property
+    def _transition_arrays(self) -> dict[str, Any]:
+        names = ("actions", "rewards", "terminations", "next_observations")
+        found = self._extras()
+        return {name: found[name] for name in names} if all(name in found for name in names) else {}
+
+    def _extras(self) -> dict[str, Any]:
+        """Return all arrays of the sample besides the observations."""
+        kept = ("observations", "provenance", "source")
+        pairs = vars(self._sample).items() if self._sample is not None else ()
+        return {name: value for name, value in pairs if name not in kept and value is not None}
+
+    def _transitions(self, arrays: Mapping[str, Any]) -> Transitions | None:
+        if not arrays:
+            return None
+        numbers = (np.array(arrays[name]) for name in ("rewards", "terminations"))
+        rewards, ends = (torch.from_numpy(each).to(self._like) for each in numbers)
+        actions = torch.from_numpy(np.array(arrays["actions"])).to(self._like.device)
+        return Transitions(self._tensors(arrays["next_observations"]), actions.long(), rewards.view(-1), ends.view(-1))
 
     def _read(self, kind: type[Collector[object]]) -> Any:
         self.touched.add(kind)
@@ -138,11 +269,12 @@ class Probe:
             count = len(next(iter(slab.values()))) if isinstance(slab, Mapping) else len(slab)
             size = rows or self.batch_size
             for start in range(0, count, size):
-                part = slice(start, start + size)
-                if isinstance(slab, Mapping):
-                    yield {name: self._tensor(array[part]) for name, array in slab.items()}
-                else:
-                    yield self._tensor(slab[part])
+                yield self._tensors(_rows_of(slab, slice(start, start + size)))
+
+    def _tensors(self, arrays: Any) -> Any:
+        if isinstance(arrays, Mapping):
+            return {name: self._tensor(array) for name, array in arrays.items()}
+        return self._tensor(arrays)
 
     @cached_property
     def _like(self) -> Tensor:
@@ -155,10 +287,9 @@ class Probe:
         return any(isinstance(module, nn.Embedding | nn.EmbeddingBag) for module in self.model.modules())
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        """Move rows to the network's device and dtype; images channels-last, which convolutions are faster with."""
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self._like.device)
+        """Move rows to the network's device and dtype."""
+        tensor = torch.from_numpy(np.require(array, requirements=("C", "W"))).to(self._like.device)
         if self._embeds and not tensor.is_floating_point():
             return tensor
-        layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
-        tensor = tensor.to(self._like.dtype, memory_format=layout)
+        tensor = tensor.to(self._like.dtype)
         return tensor if self.input_scale is None else tensor * self.input_scale

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from dormancy.errors import FormatError
+from dormancy.errors import FormatError, UsageError
 from dormancy.io import Assumption, Source
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.overlap import BoolArray
+from dormancy.metrics.sweep import SWEEP, tau_sweep
+from dormancy.metrics.uncertainty import replicate_counts, share_interval
+from dormancy.registry import nearest
+from dormancy.stats import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +109,33 @@ class DormancyScan:
     def nonfinite(self) -> int:
         """How many neurons gave an infinite or undefined activation."""
         return sum(layer.nonfinite for layer in self.layers)
+
+    def interval(self, tau: float | None = None, layer: str | None = None, confidence: float = 0.95) -> Interval:
+        """Return the dormant share, of the network or of one layer, with its bootstrap confidence interval.
+
+        Needs the metric "uncertainty": without it, or at a tau that it did not resample at, raises `UsageError`; so do
+        an unknown layer and a `confidence` that is not between 0 and 1.
+        """
+        threshold = self.taus[0] if tau is None else tau
+        if "uncertainty" not in self.measurements:
+            raise UsageError("no interval: this scan did not resample; scan again with the metric 'uncertainty'")
+        counts = replicate_counts(self.measurements["uncertainty"].detail, threshold)
+        scored = [each for each in self.layers if layer in (None, each.name)]
+        if not scored:
+            names = [each.name for each in self.layers]
+            raise UsageError(f"unknown layer {layer!r}{nearest(str(layer), names)}; layers: {', '.join(names)}")
+        size = sum(each.size for each in scored)
+        found = np.sum([counts[each.name] for each in scored], axis=0) / size
+        estimate = sum(int(each.dormant(threshold).sum()) for each in scored) / size
+        return share_interval(found, estimate, confidence)
+
+    def sweep(self, taus: Sequence[float] = SWEEP) -> pd.DataFrame:
+        """Return the dormant share at each tau: one column a layer and "network", indexed by tau."""
+        import pandas as pd
+
+        columns = {layer.name: tau_sweep(layer.scores, taus) for layer in self.layers}
+        whole = tau_sweep(np.concatenate([layer.scores for layer in self.layers]), taus)
+        return pd.DataFrame({**columns, "network": whole}, index=pd.Index(taus, name="tau"))
 
     def to_frame(self) -> pd.DataFrame:
         """Return a frame with one row a layer, indexed by its name.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from dormancy.errors import InputError, NetworkError, SampleRequired, UsageError
+from dormancy.errors import NetworkError, ReferenceRequired, SampleError, UsageError
 from dormancy.graph import NeuronGraph
-from dormancy.io import Checkpoint, ReplaySample, find_sample, load_checkpoint, open_sample
+from dormancy.io import Checkpoint, ReplaySample, load_checkpoint
+from dormancy.io.pairs import checkpoint_name, environments_differ, open_pair
 from dormancy.metrics import METRICS, Measurement
 from dormancy.probe import BATCH, Observations, Probe
 from dormancy.result import DormancyScan, LayerScore
@@ -37,13 +37,15 @@ def scan(
     layers: str | None = None,
     batch_size: int = BATCH,
     input_scale: float | None = None,
+    reference: nn.Module | None = None,
 ) -> DormancyScan:
     """Measure how dormant a network is on a sample, in one pass over it.
 
     `observations` has shape (N, ...): an array, a tensor, a mapping of them by keyword argument, or a `ReplaySample`.
     `tau` is one threshold or several; the first is the one results are headed by. `metrics` are names in `METRICS`
-    (None: all default ones), `layers` is a regular expression that layer names must contain a match of. The network is
-    left as it was, on whatever device it is, and no random numbers are consumed.
+    (None: all default ones; "all": every one that this probe can answer), `layers` is a regular expression that layer
+    names must contain a match of. `reference` is an earlier network, for metrics that tell what has changed since. The
+    network is left as it was, on whatever device it is, and no random numbers are consumed.
 
     Raises `UsageError` for a bad tau, metric or pattern, `SampleError` for unusable observations, and `NetworkError`
     when the network does not take them or has no neurons.
@@ -54,17 +56,23 @@ def scan(
     >>> scan(model, torch.rand(100, 2), tau=0).fraction()
     0.5
     """
-    probe = Probe(model, observations, batch_size=batch_size, input_scale=input_scale)
-    return scan_probe(probe, tau, metrics=metrics, layers=layers)
+    probe = Probe(
+        model, observations, batch_size=batch_size, input_scale=input_scale, taus=checked_taus(tau), reference=reference
+    )
+    return scan_probe(probe, metrics=metrics, layers=layers)
 
 
 def scan_probe(
-    probe: Probe, tau: Taus = 0.1, *, metrics: Sequence[str] | None = None, layers: str | None = None
+    probe: Probe, tau: Taus | None = None, *, metrics: Sequence[str] | None = None, layers: str | None = None
 ) -> DormancyScan:
-    """Measure what a probe looks at; see `scan`. Statistics that the probe already has are not gathered again."""
-    taus = checked_taus(tau)
+    """Measure what a probe looks at; see `scan`. Statistics that the probe already has are not gathered again.
+
+    A `tau` replaces those of the probe.
+    """
+    probe.taus = probe.taus if tau is None else checked_taus(tau)
+    taus = probe.taus
     graph = _chosen(probe.graph, layers)
-    measurements = _measure(probe, _chosen_metrics(metrics))
+    measurements = _measure(probe, _chosen_metrics(metrics, probe))
     scores = measurements.pop("score").neurons
     found = tuple(
         LayerScore(
@@ -97,26 +105,24 @@ def scan_checkpoint(
     layers: str | None = None,
     batch_size: int = BATCH,
     device: str | torch.device | None = None,
+    reference: Checkpoint | str | os.PathLike[str] | None = None,
 ) -> DormancyScan:
     """Measure a checkpoint on a sample; either may be a path. Without a sample, the one beside the checkpoint is taken.
 
     Raises what `scan` raises; besides, `FileError` and its kin for files, `SampleRequired` when there is no sample, and
     `InputError` for parameters that are not finite.
     """
-    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
     checked_taus(tau)
-    with ExitStack() as stack:
-        opened = (
-            sample if isinstance(sample, ReplaySample) else stack.enter_context(open_sample(_sample_of(loaded, sample)))
-        )
-        _check_parameters(loaded)
+    with open_pair(checkpoint, sample) as (loaded, opened):
+        loaded.require_finite()
         model = loaded.build().to(_device(device))
+        _check_pixels(model, opened)
+        earlier = None if reference is None else _load(reference).build().to(_device(device))
         try:
-            result = scan(model, opened, tau, metrics=metrics, layers=layers, batch_size=batch_size)
+            result = scan(model, opened, tau, metrics=metrics, layers=layers, batch_size=batch_size, reference=earlier)
         except NetworkError as error:
-            raise NetworkError(
-                f"{_name(loaded)} on {opened.source.path if opened.source else 'sample'}: {error}"
-            ) from error
+            where = opened.source.path if opened.source else "the sample"
+            raise NetworkError(f"{checkpoint_name(loaded)} on {where}: {error}") from error
         return replace(
             result,
             checkpoint=loaded.source,
@@ -127,6 +133,10 @@ def scan_checkpoint(
             assumptions=loaded.assumptions,
             warnings=(*_other_environment(loaded, opened), *result.warnings),
         )
+
+
+def _load(checkpoint: Checkpoint | str | os.PathLike[str]) -> Checkpoint:
+    return checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
 
 
 def checked_taus(tau: Taus) -> tuple[float, ...]:
@@ -150,10 +160,25 @@ def _measure(probe: Probe, names: Iterable[str]) -> dict[str, Measurement]:
     return {name: measure(probe) for name, measure in chosen.items()}
 
 
-def _chosen_metrics(names: Sequence[str] | None) -> list[str]:
+def _chosen_metrics(names: Sequence[str] | None, probe: Probe) -> list[str]:
     if names is None:
         return [name for name in METRICS if METRICS[name].default]
-    return list(dict.fromkeys(["score", *(METRICS[name].name for name in names)]))
+    wanted = (each for name in names for each in (_answerable(probe) if name == "all" else [METRICS[name].name]))
+    return list(dict.fromkeys(["score", *wanted]))
+
+
+def _answerable(probe: Probe) -> list[str]:
+    """List the metrics that have all they need: those that compare with a reference ask for one."""
+    preview = probe.preview()
+    return [name for name in METRICS if _answers(name, preview)]
+
+
+def _answers(name: str, preview: Probe) -> bool:
+    try:
+        METRICS[name].measure(preview)
+    except ReferenceRequired:
+        return False
+    return True
 
 
 def _chosen(graph: NeuronGraph, pattern: str | None) -> NeuronGraph:
@@ -208,19 +233,6 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _name(checkpoint: Checkpoint) -> str:
-    return checkpoint.source.path if checkpoint.source else "the checkpoint"
-
-
-def _sample_of(checkpoint: Checkpoint, sample: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    if sample is not None:
-        return sample
-    found = find_sample(checkpoint.source.path) if checkpoint.source else None
-    if found is None:
-        raise SampleRequired(f"{_name(checkpoint)}: no sample lies beside it; give one with --sample FILE")
-    return found
-
-
 def _device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device or "cpu")
@@ -231,18 +243,19 @@ def _device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def _check_parameters(checkpoint: Checkpoint) -> None:
-    for name, tensor in checkpoint.parameters.items():
-        broken = int((~torch.isfinite(tensor)).sum()) if tensor.is_floating_point() else 0
-        if broken:
-            raise InputError(
-                f"{_name(checkpoint)}: {broken} of {tensor.numel()} numbers in {name!r} are not finite: the network "
-                "has diverged; scan an earlier checkpoint"
-            )
+def _check_pixels(model: nn.Module, sample: ReplaySample) -> None:
+    """Raise `SampleError` where pixels that were scaled already would be scaled once more."""
+    scale = getattr(model, "input_scale", 1.0)
+    observations = sample.observations
+    if scale != 1.0 and not isinstance(observations, Mapping) and np.dtype(observations.dtype).kind == "f":
+        where = sample.source.path if sample.source else "the sample"
+        raise SampleError(
+            f"{where}: observations are {observations.dtype}, but this network scales raw pixels by {scale:.4g} "
+            "itself; store the sample in uint8"
+        )
 
 
 def _other_environment(checkpoint: Checkpoint, sample: ReplaySample) -> tuple[str, ...]:
-    there = sample.provenance.get("env_id")
-    if checkpoint.env_id and there and there != checkpoint.env_id:
-        return (f"the network was trained on {checkpoint.env_id}, but the sample is of {there}",)
-    return ()
+    if not environments_differ(checkpoint, sample):
+        return ()
+    return (f"the network was trained on {checkpoint.env_id}, but the sample is of {sample.provenance['env_id']}",)

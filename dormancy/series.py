@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 import numpy as np
 
 from dormancy.errors import FormatError, InputError, UsageError
+from dormancy.lifetimes import Spells, fell_dormant, spells, survival, woke
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray, overlap_coefficient, retained
+from dormancy.metrics.overlap import BoolArray, chance_overlap, overlap_coefficient, retained
 from dormancy.registry import nearest
 from dormancy.result import DormancyScan
 
@@ -114,11 +115,39 @@ class DormancySeries:
         shares = [retained(before, now) for before, now in pairwise(dormant)]
         return np.array([np.nan, *shares])[: len(dormant)]
 
+    def chance(self, history: History = "cumulative", layer: str | None = None, tau: float | None = None) -> FloatArray:
+        """Return the overlap coefficient that two independent sets of these sizes would have, shape (K,).
+
+        What `overlap` is to be read against: max(|X|, |Y|)/H, the hypergeometric expectation. NaN where that is.
+        """
+        dormant = self.dormant(layer, tau)
+        result = np.full(len(dormant), np.nan)
+        for k in range(1, len(dormant)):
+            result[k] = chance_overlap(_history(dormant, k, history), dormant[k])
+        return result
+
+    def births(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+        """Count the neurons that fell dormant since the checkpoint before, shape (K,); NaN at the first."""
+        return fell_dormant(self.dormant(layer, tau)) if self.scans else np.zeros(0)
+
+    def deaths(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+        """Count the neurons whose dormancy ended since the checkpoint before, shape (K,); NaN at the first."""
+        return woke(self.dormant(layer, tau)) if self.scans else np.zeros(0)
+
+    def lifetimes(self, layer: str | None = None, tau: float | None = None) -> Spells:
+        """Return how many checkpoints each spell of dormancy took, and whether its end was seen."""
+        return spells(self.dormant(layer, tau))
+
+    def survival(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+        """Return the share of spells that last longer than 0, 1, ..., K checkpoints (Kaplan-Meier), shape (K + 1,)."""
+        return survival(self.lifetimes(layer, tau), len(self))
+
     def overlap_matrix(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
         """Return the overlap coefficients of every pair of checkpoints, shape (K, K); NaN where a set is empty."""
-        dormant = self.dormant(layer, tau).astype(np.int64)
+        # Counts are exact in float64, and its product is a hundred times faster than that of integers.
+        dormant = self.dormant(layer, tau).astype(np.float64)
         sizes = dormant.sum(axis=1)
-        smaller = np.minimum(sizes[:, None], sizes[None, :]).astype(np.float64)
+        smaller = np.minimum(sizes[:, None], sizes[None, :])
         smaller[smaller == 0] = np.nan
         return np.asarray(dormant @ dormant.T / smaller, dtype=np.float64)
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from dormancy.errors import NetworkError, SampleError, UsageError
-from dormancy.networks import MLPNetwork, NatureNetwork
+from dormancy.errors import InputError, NetworkError, SampleError, SampleRequired, UsageError
+from dormancy.io import Checkpoint, ReplaySample
+from dormancy.networks import MLPNetwork, NatureNetwork, NetworkSpec, build_network
 from dormancy.result import DormancyScan
-from dormancy.scanning import scan
+from dormancy.scanning import scan, scan_checkpoint
 from tests.reference import networks as reference
 from tests.zoo import ZOO
 
@@ -219,3 +220,44 @@ def test_a_path_that_depends_on_the_input_is_noticed() -> None:
 
     with pytest.raises(NetworkError, match="path depends on its input"):
         scan(Moody(), np.arange(300, dtype=np.float32).reshape(100, 3), batch_size=10)
+
+
+def as_checkpoint(model: nn.Module, spec: NetworkSpec, **extra: object) -> Checkpoint:
+    return Checkpoint(network=spec, parameters=model.state_dict(), **extra)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_gives_what_its_network_gives() -> None:
+    spec = NetworkSpec("nature", {"outputs": 3, "width": 0.25})
+    model, observations = build_network(spec), pixels(12)
+    found = scan_checkpoint(as_checkpoint(model, spec, agent_step=7), ReplaySample(observations), tau=0)
+    assert found.to_dict()["layers"] == scan(model, observations, tau=0).to_dict()["layers"]
+    assert found.agent_step == 7
+
+
+def test_pixels_that_were_scaled_already_are_refused() -> None:
+    spec = NetworkSpec("nature", {"outputs": 3, "width": 0.25})
+    scaled = ReplaySample(pixels(4).astype(np.float32) / 255)
+    with pytest.raises(SampleError, match="uint8"):
+        scan_checkpoint(as_checkpoint(build_network(spec), spec), scaled)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name() -> None:
+    spec = NetworkSpec("mlp", {"inputs": 3, "outputs": 2})
+    model = build_network(spec)
+    with torch.no_grad():
+        model.get_submodule("fc2").weight[0, 0] = float("nan")  # type: ignore[operator, index, union-attr]
+    with pytest.raises(InputError, match=r"fc2\.weight.*diverged"):
+        scan_checkpoint(as_checkpoint(model, spec), ReplaySample(np.zeros((4, 3), np.float32)))
+
+
+def test_a_checkpoint_without_a_sample_asks_for_one() -> None:
+    spec = NetworkSpec("mlp", {"inputs": 3, "outputs": 2})
+    with pytest.raises(SampleRequired, match="--sample"):
+        scan_checkpoint(as_checkpoint(build_network(spec), spec))
+
+
+def test_a_sample_of_another_environment_is_a_warning() -> None:
+    spec = NetworkSpec("mlp", {"inputs": 3, "outputs": 2})
+    sample = ReplaySample(np.ones((4, 3), np.float32), provenance={"env_id": "Acrobot-v1"})
+    found = scan_checkpoint(as_checkpoint(build_network(spec), spec, env_id="CartPole-v1"), sample)
+    assert found.warnings[0] == "the network was trained on CartPole-v1, but the sample is of Acrobot-v1"

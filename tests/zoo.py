@@ -61,6 +61,21 @@ def _() -> tuple[nn.Module, Any]:
     return NatureNetwork(6, width=0.25, dueling=True), pixels()
 
 
+@entry("nature-crelu")
+def _() -> tuple[nn.Module, Any]:
+    return NatureNetwork(6, width=0.25, activation="crelu", dueling=True), pixels()
+
+
+@entry("nature-layer-norm")
+def _() -> tuple[nn.Module, Any]:
+    return NatureNetwork(6, width=0.25, norm="layer"), pixels()
+
+
+@entry("mlp-crelu-layer-norm")
+def _() -> tuple[nn.Module, Any]:
+    return MLPNetwork(5, 3, hidden=(16, 16), activation="crelu", norm="layer"), torch.randn(7, 5)
+
+
 @entry("mlp")
 def _() -> tuple[nn.Module, Any]:
     return MLPNetwork(5, 3, hidden=(16, 16)), torch.randn(7, 5)
@@ -234,7 +249,7 @@ def _() -> tuple[nn.Module, Any]:
     return Functional(forward, **children), torch.randn(7, 5)
 
 
-@entry("residual", {"relu": "added to another branch"})
+@entry("residual", {"relu": "added to another branch", "stem": "also used elsewhere"})
 def _() -> tuple[nn.Module, Any]:
     def forward(m: Any, x: Tensor) -> Tensor:
         stem = F.max_pool2d(m.stem(x), 2)
@@ -244,6 +259,24 @@ def _() -> tuple[nn.Module, Any]:
     children = {"stem": nn.Conv2d(3, 6, 3, padding=1), "first": nn.Conv2d(6, 6, 3, padding=1)}
     children |= {"second": nn.Conv2d(6, 6, 3, padding=1), "dense": nn.Linear(54, 8), "head": nn.Linear(8, 2)}
     return Functional(forward, **children), torch.randn(7, 3, 6, 6)
+
+
+@entry("pre-activation-as-output", {"a": "also an output"})
+def _() -> tuple[nn.Module, Any]:
+    def forward(m: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = m.a(x)
+        return m.b(y.relu()), y
+
+    return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2)), torch.randn(7, 5)
+
+
+@entry("pre-activation-read-too", {"a": "also used elsewhere"})
+def _() -> tuple[nn.Module, Any]:
+    def forward(m: Any, x: Tensor) -> Tensor:
+        y = m.a(x)
+        return m.b(y.relu()) + m.c(y)
+
+    return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2), c=nn.Linear(9, 2)), torch.randn(7, 5)
 
 
 @entry("transformer-block", {"0": "added to another branch"})

@@ -36,6 +36,8 @@ class DQNConfig:
     width: float = 1.0
     padding: Literal["valid", "same"] = "valid"
     activation: str = "relu"
+    norm: str = "none"
+    """What normalises before each nonlinearity: none, or layer (LayerNorm)."""
     dueling: bool = False
 
     # Learning
@@ -159,7 +161,7 @@ def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNCo
         if name not in known:
             raise UsageError(f"unknown field {name!r}{nearest(name, known)}; known: {', '.join(known)}")
     config = DQNConfig(env_id=env_id, **chosen)
-    by_ratio = {
+    by_ratio: dict[str, Any] = {
         "target_period_agent_steps": scaled_target_period(config.target_period_agent_steps, config.replay_ratio),
         "redo_tau": 0.025 if config.replay_ratio <= DQNConfig.replay_ratio else 0.1,
     }

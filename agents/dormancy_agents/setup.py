@@ -40,7 +40,9 @@ def network_spec(config: DQNConfig, env: Environment) -> NetworkSpec:
 
     Raises `UsageError` where the architecture does not take the observations of the environment.
     """
-    common = {"outputs": env.actions, "width": config.width, "activation": config.activation}
+    common: dict[str, Any] = {"outputs": env.actions, "width": config.width, "activation": config.activation}
+    if config.norm != "none":
+        common["norm"] = config.norm
     if config.arch == "mlp":
         return NetworkSpec("mlp", {"inputs": _vector_size(env), "hidden": list(config.hidden), **common})
     if env.frame_stack is None:

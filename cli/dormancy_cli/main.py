@@ -15,7 +15,7 @@ import typer
 
 from dormancy import __version__
 from dormancy.errors import DormancyError
-from dormancy_cli import env, inspect, prune, report, scan, train
+from dormancy_cli import env, inspect, prune, recycle, report, scan, train
 from dormancy_cli.text import printable
 
 __all__ = ["app", "main", "run"]
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.command("scan")(scan.scan)
 app.command("prune")(prune.prune)
+app.command("recycle")(recycle.recycle)
 app.command("report")(report.report)
 app.command("inspect")(inspect.inspect)
 app.add_typer(train.app)

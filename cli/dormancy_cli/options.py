@@ -25,6 +25,7 @@ __all__ = [
     "Taus",
     "Verbose",
     "check_confidence",
+    "check_tau",
     "one_of",
 ]
 
@@ -42,10 +43,16 @@ def one_of(known: Sequence[str]) -> Callable[[str | None], str | None]:
     return check
 
 
+def check_tau(value: float) -> float:
+    """Check that a threshold is one."""
+    if not (math.isfinite(value) and value >= 0):
+        raise typer.BadParameter(f"tau is a score, 0 or more, not {value:g}")
+    return value
+
+
 def _check_taus(values: list[float] | None) -> list[float] | None:
     for tau in values or []:
-        if not (math.isfinite(tau) and tau >= 0):
-            raise typer.BadParameter(f"tau is a score, 0 or more, not {tau:g}")
+        check_tau(tau)
     return values
 
 

@@ -24,19 +24,15 @@ MODES = ("mask", "remove")
 GATE_FAILED = 1
 
 
-def _check_tau(value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise typer.BadParameter(f"tau is a score, 0 or more, not {value:g}")
-    return value
-
-
 def _option(help_: str, metavar: str | None = None, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help_, metavar=metavar, **more)
 
 
 def prune(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="What to prune; the file is not changed.")],
-    tau: Annotated[float, _option("Prune neurons with score <= TAU.", "TAU", "--tau", "-t", callback=_check_tau)] = 0.0,
+    tau: Annotated[
+        float, _option("Prune neurons with score <= TAU.", "TAU", "--tau", "-t", callback=options.check_tau)
+    ] = 0.0,
     mode: Annotated[
         str,
         _option(

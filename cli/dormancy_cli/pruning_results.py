@@ -1,16 +1,16 @@
-"""Results that `dormancy prune --format json` wrote earlier, read back for the report."""
+"""What `dormancy prune` wrote earlier, read back: results for the report, and the record in a pruned checkpoint."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dormancy.errors import FileError, FormatError
 from dormancy_cli.pruning_run import SCHEMA
 
-__all__ = ["read_prunings"]
+__all__ = ["history", "read_prunings"]
 
 
 def read_prunings(paths: Sequence[Path]) -> list[Mapping[str, Any]]:
@@ -37,3 +37,20 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FormatError(f"{path}: not a whole prune result ({type(error).__name__}: {error}); prune again") from error
     return found
+
+
+def history(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Say in a line each what was pruned from a checkpoint, as its metadata tell; what is not a record is left out.
+
+    >>> list(history({"pruning": [{"pruned": 3, "neurons": 12, "mode": "mask", "tau": 0.1, "source": {"sha256": "ab"}}]}))
+    ['3 of 12 neurons masked at tau 0.1, from the file of sha256 ab']
+    """
+    records = metadata.get("pruning")
+    for record in records if isinstance(records, list) else ():
+        if not isinstance(record, Mapping):
+            continue
+        source = record.get("source")
+        origin = f", from the file of sha256 {source.get('sha256')}" if isinstance(source, Mapping) else ""
+        done = "taken out" if record.get("mode") == "remove" else "masked"
+        counts = f"{record.get('pruned')} of {record.get('neurons')}"
+        yield f"{counts} neurons {done} at tau {record.get('tau')}{origin}"

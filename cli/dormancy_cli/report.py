@@ -96,9 +96,7 @@ def _write(series: Sequence[DormancySeries], target: Target, reporter: Reporter)
         figures = write_png(target.figures, series, force=target.force, prunings=target.prunings)
         reporter.note(f"{target.figures}: {counted(len(figures), 'figure')}")
     if target.format == "html" and target.path is not None:
-        write_html(
-            target.path, series, target.force, target.allow_large, title=target.title, prunings=target.prunings
-        )
+        write_html(target.path, series, target.force, target.allow_large, title=target.title, prunings=target.prunings)
     else:
         write_result(_as_text(series, target), target.path, force=target.force)
     if target.path is not None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from dormancy.graph.neurons import IntArray
@@ -55,6 +54,15 @@ def _run(positions: IntArray) -> tuple[int, int] | None:
     """Return the half-open range that these positions count through one by one, or None."""
     start = int(positions[0])
     return (start, start + positions.size) if np.array_equal(positions, start + np.arange(positions.size)) else None
+
+
+def _unravel(walk: IntArray, parameter: Tensor) -> list[IntArray]:
+    """Turn offsets into a parameter's storage into one index array a dimension."""
+    positions = [np.zeros_like(walk)] * parameter.dim()
+    for axis in sorted(range(parameter.dim()), key=parameter.stride, reverse=True):
+        if parameter.shape[axis] > 1:
+            positions[axis], walk = np.divmod(walk, parameter.stride(axis))
+    return positions
 
 
 @final
@@ -113,11 +121,9 @@ class ParameterIndex:
     @staticmethod
     def _along(parameter: Tensor, view: Tensor, dim: int) -> tuple[int, tuple[int, int]] | None:
         """Tell which dimension of the parameter, and which range of it, one dimension of the view walks along."""
-        index = torch.empty_strided(parameter.size(), parameter.stride(), dtype=torch.int64)
-        index.copy_(torch.arange(parameter.numel()).view(parameter.shape))
-        seen = index.as_strided(view.size(), view.stride(), view.storage_offset() - parameter.storage_offset())
-        walk = seen.movedim(dim, 0).flatten(1)[:, 0].numpy()
-        positions = np.unravel_index(walk, tuple(parameter.shape))
+        offset = view.storage_offset() - parameter.storage_offset()
+        walk = int(offset) + np.arange(view.shape[dim], dtype=np.int64) * view.stride(dim)
+        positions = _unravel(walk, parameter)
         moving = [axis for axis, along in enumerate(positions) if np.unique(along).size > 1]
         if walk.size == 1:
             candidates = (1 - dim, dim) if view.dim() == 2 else (dim,)  # a dense weight is usually seen transposed

@@ -126,7 +126,7 @@ class _Check:
         names = [info.orig_filename for info in self.infos]
         root = names[0].partition("/")[0] + "/" if names else "/"
         if f"{root}data.pkl" not in names:
-            shown = ", ".join(repr(printable(name, 40)) for name in names[:4]) or "nothing"
+            shown = ", ".join(f"'{printable(name, 40)}'" for name in names[:4]) or "nothing"
             raise FormatError(f"{self.name}: a zip archive, but no torch file (it holds {shown}); name a checkpoint")
         if f"{root}constants.pkl" in names:
             raise FormatError(
@@ -136,7 +136,7 @@ class _Check:
             inner = info.orig_filename.removeprefix(root)
             if info.filename != info.orig_filename or inner == info.orig_filename or not _MEMBER.fullmatch(inner):
                 shown = printable(info.orig_filename, 60)
-                _unsafe(self.name, f"member {shown!r} does not belong in a torch file")
+                _unsafe(self.name, f"member '{shown}' does not belong in a torch file")
         if len(set(names)) != len(names):
             _unsafe(self.name, "two of its members have the same name")
         return root
@@ -146,7 +146,7 @@ class _Check:
         position = 0
         for info in sorted(self.infos, key=lambda info: info.header_offset):
             if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 0x1:
-                _unsafe(self.name, f"member {printable(info.filename, 60)!r} is compressed or encrypted")
+                _unsafe(self.name, f"member '{printable(info.filename, 60)}' is compressed or encrypted")
             if info.header_offset < position or (position == 0 and info.header_offset != 0):
                 _unsafe(self.name, "its members overlap, or something stands before them")
             lengths = _unpacked(self.stream, _LOCAL_LENGTHS, info.header_offset)
@@ -171,7 +171,7 @@ class _Check:
         """Return the bytes of a member, or nothing for a storage: those are read, checked and dropped."""
         keep = not _STORAGE.search(info.filename)
         if keep and info.file_size > MAX_PICKLE:
-            _unsafe(self.name, f"member {printable(info.filename, 60)!r} takes {info.file_size} bytes")
+            _unsafe(self.name, f"member '{printable(info.filename, 60)}' takes {info.file_size} bytes")
         return b"".join(block for block in _blocks(self.archive, info) if keep)
 
 

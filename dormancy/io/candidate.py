@@ -78,7 +78,7 @@ class Candidate:
 
 
 def _listed(names: Iterable[object]) -> str:
-    shown = [repr(printable(name, 40)) for name in itertools.islice(names, 6)]
+    shown = [f"'{printable(name, 40)}'" for name in itertools.islice(names, 6)]
     return ", ".join(shown[:5] + ["..."] * (len(shown) > 5)) or "nothing"
 
 

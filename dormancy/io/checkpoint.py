@@ -9,8 +9,9 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from dormancy.errors import InputError
-from dormancy.io.files import one_line, printable
-from dormancy.networks import NetworkSpec, build_network
+from dormancy.io.files import printable
+from dormancy.io.rebuild import rebuild
+from dormancy.networks import NetworkSpec
 
 __all__ = ["Assumption", "Checkpoint", "Source"]
 
@@ -60,15 +61,9 @@ class Checkpoint:
     def build(self) -> nn.Module:
         """Rebuild the network on the CPU, in evaluation mode, with these parameters.
 
-        Raises `InputError` when names or shapes do not fit the architecture.
+        Raises `ArchitectureUnknown`, and `InputError` when names or shapes do not fit the architecture.
         """
-        model = build_network(self.network)
-        try:
-            model.load_state_dict(dict(self.parameters), strict=True)
-        except RuntimeError as error:
-            arch, reason = printable(self.network.arch, 40), one_line(error, 500)
-            raise InputError(f"{self._name}: parameters do not fit architecture {arch!r}: {reason}") from error
-        return model.eval()
+        return rebuild(self.network, self.parameters, self._name)
 
     def nonfinite(self) -> dict[str, int]:
         """Count the values that are NaN or infinite, for each parameter that has any."""
@@ -82,7 +77,7 @@ class Checkpoint:
         """
         for name, count in self.nonfinite().items():
             raise InputError(
-                f"{self._name}: {count} of {self.parameters[name].numel()} values of {printable(name, 80)!r} are NaN "
+                f"{self._name}: {count} of {self.parameters[name].numel()} values of '{printable(name, 80)}' are NaN "
                 "or infinite: the network has diverged; take an earlier checkpoint"
             )
 

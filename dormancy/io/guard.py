@@ -20,7 +20,7 @@ from dormancy.io.archive import read_torch_archive
 from dormancy.io.files import one_line, printable
 from dormancy.io.inert_pickle import MAX_DEPTH, read_inert
 
-__all__ = ["DTYPES", "load_guarded"]
+__all__ = ["DTYPES", "check_guarded", "load_guarded"]
 
 DTYPES = frozenset(
     {
@@ -44,14 +44,19 @@ def load_guarded(stream: BinaryIO, path: object) -> Any:
     Raises `FileError` when it is damaged, `UnsafeFileError` when it holds anything else, `FormatError` when it is a zip
     of another kind. `path` is named in messages. Nothing in the file is ever executed.
     """
-    archive = read_torch_archive(stream, path)
-    read_inert(archive.pickle, archive.storages, path)
+    check_guarded(stream, path)
     stream.seek(0)
     try:
         content = torch.load(stream, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError, pickle.UnpicklingError) as error:
         raise FileError(f"{printable(path)}: torch cannot load it ({one_line(error, 120)})") from error
     return _plain(content, printable(path), ())
+
+
+def check_guarded(stream: BinaryIO, path: object) -> None:
+    """Check an open torch zip from outside to inside, short of loading it; raises as `load_guarded` does."""
+    archive = read_torch_archive(stream, path)
+    read_inert(archive.pickle, archive.storages, path)
 
 
 def _plain(item: Any, file: str, where: tuple[Any, ...]) -> Any:
@@ -91,4 +96,5 @@ def _dense(tensor: Tensor, file: str, where: tuple[Any, ...]) -> Tensor:
 
 
 def _named(where: tuple[Any, ...]) -> str:
-    return repr(printable("/".join(str(step) for step in where), 80))
+    shown = printable("/".join(str(step) for step in where), 80)
+    return f"'{shown}'"

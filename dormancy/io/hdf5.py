@@ -91,7 +91,7 @@ def _optional(guarded: GuardedFile, names: list[str]) -> dict[str, Array]:
 
 def _check_schema(guarded: GuardedFile, attributes: dict[str, str], names: list[str]) -> None:
     if "schema" not in attributes:
-        shown = ", ".join(repr(printable(name, 40)) for name in names[:6]) or "nothing"
+        shown = ", ".join(f"'{printable(name, 40)}'" for name in names[:6]) or "nothing"
         raise FormatError(
             f"{guarded.name}: an HDF5 file without a schema (it holds {shown}); write samples with save_sample"
         )
@@ -99,7 +99,7 @@ def _check_schema(guarded: GuardedFile, attributes: dict[str, str], names: list[
     if schema != SCHEMA or version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
         found = printable(f"{schema} {version}", 80)
         raise FormatError(
-            f"{guarded.name}: follows {found!r}, but '{SCHEMA} {SCHEMA_VERSION}' is read here; convert it"
+            f"{guarded.name}: follows '{found}', but '{SCHEMA} {SCHEMA_VERSION}' is read here; convert it"
         )
 
 

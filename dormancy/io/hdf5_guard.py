@@ -66,22 +66,22 @@ class GuardedFile:
         attribute = self.file.attrs.get_id(name)
         kind = attribute.get_type()
         if kind.get_class() == h5t.STRING and kind.is_variable_str():
-            self.unsafe(f"attribute {shown!r} has variable length")
+            self.unsafe(f"attribute '{shown}' has variable length")
         if kind.get_class() not in (h5t.STRING, h5t.INTEGER) or attribute.shape != ():
-            self.unsafe(f"attribute {shown!r} is neither a text nor a whole number")
+            self.unsafe(f"attribute '{shown}' is neither a text nor a whole number")
         if kind.get_size() > MAX_ATTRIBUTE:
-            self.unsafe(f"attribute {shown!r} takes {kind.get_size()} bytes")
+            self.unsafe(f"attribute '{shown}' takes {kind.get_size()} bytes")
         value = self.file.attrs[name]
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
     def entries(self, group: h5py.Group) -> list[str]:
         """Return the names in a group, after checking that each is a plain member and no link to elsewhere."""
         if len(group) > MAX_ENTRIES:
-            self.unsafe(f"it has more than {MAX_ENTRIES} entries in {printable(group.name, 60)!r}")
+            self.unsafe(f"it has more than {MAX_ENTRIES} entries in '{printable(group.name, 60)}'")
         names = list(group)
         for name in names:
             if group.id.links.get_info(name.encode("utf-8", "surrogateescape")).type != h5l.TYPE_HARD:
-                self.unsafe(f"{printable(name, 60)!r} is a link, which could lead to another file")
+                self.unsafe(f"'{printable(name, 60)}' is a link, which could lead to another file")
         return names
 
     def dataset(self, group: h5py.Group, name: str) -> h5py.Dataset:
@@ -89,7 +89,7 @@ class GuardedFile:
         dataset = group[name]
         shown = printable(name, 60)
         if not isinstance(dataset, h5py.Dataset):
-            raise SampleError(f"{self.name}: {shown!r} is not a dataset; make the sample again")
+            raise SampleError(f"{self.name}: '{shown}' is not a dataset; make the sample again")
         self._check_storage(dataset.id.get_create_plist(), shown)
         self._check_type(dataset.id.get_type(), shown)
         self._check_size(dataset, shown)
@@ -97,36 +97,36 @@ class GuardedFile:
 
     def _check_storage(self, properties: Any, shown: str) -> None:
         if properties.get_layout() not in _LAYOUTS:
-            self.unsafe(f"{shown!r} is a virtual dataset, which could read another file")
+            self.unsafe(f"'{shown}' is a virtual dataset, which could read another file")
         if properties.get_external_count():
-            self.unsafe(f"{shown!r} is stored in another file")
+            self.unsafe(f"'{shown}' is stored in another file")
         filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
         for number in filters:
             if number not in _FILTERS or filters.count(number) > 1:
                 self.unsafe(
-                    f"{shown!r} uses filter {number}; only deflate, shuffle, fletcher32 and lzf, each once, are read"
+                    f"'{shown}' uses filter {number}; only deflate, shuffle, fletcher32 and lzf, each once, are read"
                 )
 
     def _check_type(self, kind: Any, shown: str) -> None:
         if kind.get_class() not in _NUMBERS:
-            self.unsafe(f"{shown!r} holds text, references, records or objects instead of numbers")
+            self.unsafe(f"'{shown}' holds text, references, records or objects instead of numbers")
         if kind.dtype.newbyteorder("=") not in SAMPLE_DTYPES or h5py.check_enum_dtype(kind.dtype):
             raise SampleError(
-                f"{self.name}: {shown!r} has the type {printable(kind.dtype, 40)}, which is not read; convert it"
+                f"{self.name}: '{shown}' has the type {printable(kind.dtype, 40)}, which is not read; convert it"
             )
 
     def _check_size(self, dataset: h5py.Dataset, shown: str) -> None:
         if not dataset.shape or prod(dataset.shape) == 0:
-            raise SampleError(f"{self.name}: {shown!r} has no rows; make the sample again")
+            raise SampleError(f"{self.name}: '{shown}' has no rows; make the sample again")
         row = prod(dataset.shape[1:]) * dataset.dtype.itemsize
         chunk = prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
         if row > MAX_ROW or chunk > MAX_CHUNK:
-            self.unsafe(f"a row of {shown!r} takes {row} bytes and a chunk {chunk}, more than {MAX_ROW}")
+            self.unsafe(f"a row of '{shown}' takes {row} bytes and a chunk {chunk}, more than {MAX_ROW}")
         stored = dataset.id.get_storage_size()
         if stored > self.size:
-            self.unsafe(f"{shown!r} claims {stored} stored bytes in a file of {self.size}")
+            self.unsafe(f"'{shown}' claims {stored} stored bytes in a file of {self.size}")
         if row * dataset.shape[0] > MAX_RATIO * stored:
-            self.unsafe(f"{shown!r} claims {row * dataset.shape[0]} bytes but only {stored} are stored")
+            self.unsafe(f"'{shown}' claims {row * dataset.shape[0]} bytes but only {stored} are stored")
 
     def lazy(self, group: h5py.Group, name: str) -> StoredArray:
         """Return a checked dataset of which rows are read when they are asked for."""
@@ -137,5 +137,5 @@ class GuardedFile:
         stored = self.lazy(group, name)
         taken = prod(stored.shape) * stored.dtype.itemsize
         if taken > MAX_IN_MEMORY:
-            self.unsafe(f"{printable(name, 60)!r} takes {taken} bytes")
+            self.unsafe(f"'{printable(name, 60)}' takes {taken} bytes")
         return stored[0 : len(stored)]

@@ -56,7 +56,7 @@ def _arrays(sample: ReplaySample) -> dict[str, ObservationArray]:
     for name in ("observations", "next_observations", *OPTIONAL_ARRAYS):
         array = getattr(sample, name)
         if isinstance(array, Mapping):
-            found |= {f"{name}/{_input_name(inner)}": part for inner, part in array.items()}
+            found |= {f"{name}/{_input_name(inner)}": part for inner, part in sorted(array.items())}
         elif array is not None:
             found[name] = array
     for name, array in found.items():
@@ -67,7 +67,7 @@ def _arrays(sample: ReplaySample) -> dict[str, ObservationArray]:
 def _input_name(name: str) -> str:
     if not re.fullmatch(r"[\w.:-]{1,80}", name) or name in (".", ".."):
         raise SampleError(
-            f"sample: {printable(name, 60)!r} cannot name an input; use letters, digits, '_', '-', '.', ':'"
+            f"sample: '{printable(name, 60)}' cannot name an input; use letters, digits, '_', '-', '.', ':'"
         )
     return name
 
@@ -75,10 +75,10 @@ def _input_name(name: str) -> str:
 def _check_writable(name: str, array: ObservationArray) -> None:
     shown = printable(name, 60)
     if np.dtype(array.dtype).newbyteorder("=") not in SAMPLE_DTYPES:
-        raise SampleError(f"sample: {shown!r} has the type {printable(array.dtype, 40)}; convert it to numbers")
+        raise SampleError(f"sample: '{shown}' has the type {printable(array.dtype, 40)}; convert it to numbers")
     row = prod(array.shape[1:]) * array.dtype.itemsize
     if not 0 < row <= MAX_ROW:
-        raise SampleError(f"sample: a row of {shown!r} takes {row} bytes; rows take 1 to {MAX_ROW}")
+        raise SampleError(f"sample: a row of '{shown}' takes {row} bytes; rows take 1 to {MAX_ROW}")
 
 
 def _attributes(provenance: Mapping[str, str]) -> dict[str, bytes]:
@@ -86,12 +86,12 @@ def _attributes(provenance: Mapping[str, str]) -> dict[str, bytes]:
     for name, value in given.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name) or name in ("schema", "schema_version"):
             raise UsageError(
-                f"provenance {printable(name, 60)!r} cannot name an attribute; use letters, digits and '_'"
+                f"provenance '{printable(name, 60)}' cannot name an attribute; use letters, digits and '_'"
             )
         if not isinstance(value, str) or "\0" in value or len(value.encode("utf-8", "replace")) > MAX_ATTRIBUTE:
             raise UsageError(f"provenance {name!r} must be text of at most {MAX_ATTRIBUTE} bytes without NUL")
     texts = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **given}
-    return {name: value.encode("utf-8", "replace") for name, value in texts.items()}
+    return {name: texts[name].encode("utf-8", "replace") for name in sorted(texts)}  # equal mappings, equal bytes
 
 
 def _version() -> str:

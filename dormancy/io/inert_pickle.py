@@ -22,10 +22,9 @@ from dormancy.io.files import one_line, printable
 __all__ = ["MAX_DEPTH", "TensorRecord", "read_inert"]
 
 MAX_DEPTH = 32
-MAX_ITEMS = 1_000_000
-MAX_STEPS = 2_000_000
+MAX_ITEMS = 250_000
+MAX_STEPS = 500_000
 MAX_DIMENSIONS = 16
-_MAX_ARGUMENTS = 8
 
 _ITEM_SIZES = {
     f"torch {name}Storage": size
@@ -108,8 +107,9 @@ class _Machine:
             if action is None:
                 self.refuse(f"its pickle uses the opcode {opcode.name}, which tensors do not need")
             action(self, argument)
-        (content,) = self.stack
-        return content
+        if self.below or len(self.stack) != 1:
+            self.refuse("its pickle leaves more or less than one object")
+        return self.stack[0]
 
     def pop_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.below.pop()
@@ -150,20 +150,23 @@ class _Machine:
     def name_global(self, name: str) -> None:
         if name not in _KNOWN:
             shown = printable(name.replace(" ", "."), 80)
-            self.refuse(f"its pickle names {shown!r}, which is not a tensor or plain data and could run code")
+            self.refuse(f"its pickle names '{shown}', which is not a tensor or plain data and could run code")
         self.stack.append(_Global(name))
 
     def load_storage(self, _: None) -> None:
-        kind, storage, key, location, numel = self.stack.pop()
-        if kind != "storage" or not isinstance(storage, _Global) or storage.name not in _ITEM_SIZES:
+        reference = self.stack.pop()
+        if type(reference) is not tuple or len(reference) != 5 or reference[0] != "storage":
             self.refuse("its pickle refers to something outside that is not a storage")
+        _, storage, key, location, numel = reference
         if type(key) is not str or type(location) is not str or type(numel) is not int:
             self.refuse("its pickle describes a storage wrongly")
+        if not isinstance(storage, _Global) or storage.name not in _ITEM_SIZES:
+            self.refuse(f"storage '{printable(key, 20)}' has no type of numbers")
         found = _Storage(key, storage.name, numel)
         if self.storages.setdefault(key, found) != found:
-            self.refuse(f"storage {printable(key, 20)!r} is described in two ways")
+            self.refuse(f"storage '{printable(key, 20)}' is described in two ways")
         if self.sizes.get(key) != numel * _ITEM_SIZES[storage.name]:
-            self.refuse(f"storage {printable(key, 20)!r} has not the size that its pickle says")
+            self.refuse(f"storage '{printable(key, 20)}' has not the size that its pickle says")
         self.stack.append(found)
 
     def reduce(self, _: None) -> None:
@@ -172,16 +175,14 @@ class _Machine:
         self.stack.append(self._built(called, arguments))
 
     def _built(self, called: Any, arguments: Any) -> Any:
-        builders: dict[str, Callable[..., Any]] = {
-            _ORDERED_DICT: _Ordered,
-            _REBUILD_TENSOR: self._tensor,
-            _REBUILD_PARAMETER: self._parameter,
+        builders: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
+            _ORDERED_DICT: (_Ordered, (0,)),
+            _REBUILD_TENSOR: (self._tensor, (6, 7)),
+            _REBUILD_PARAMETER: (self._parameter, (3,)),
         }
-        build = builders.get(called.name) if isinstance(called, _Global) else None
-        if build is None or type(arguments) is not tuple or len(arguments) > _MAX_ARGUMENTS:
-            self.refuse("its pickle calls something that is not how torch describes a tensor")
-        if build is _Ordered and arguments:
-            self.refuse("its pickle fills an OrderedDict as torch does not")
+        build, counts = builders.get(called.name if isinstance(called, _Global) else "", (None, ()))
+        if build is None or type(arguments) is not tuple or len(arguments) not in counts:
+            self.refuse("its pickle calls something in a way that is not how torch describes a tensor")
         return build(*arguments)
 
     def _tensor(

@@ -18,11 +18,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from dormancy.errors import FormatError, OutputError, UsageError
+from dormancy.errors import FormatError, OutputError, UnsafeFileError, UsageError
 from dormancy.io.candidate import READERS, Candidate
 from dormancy.io.checkpoint import Assumption, Checkpoint
 from dormancy.io.files import atomic_path, printable, why_unwritable
-from dormancy.io.guard import DTYPES
+from dormancy.io.guard import DTYPES, check_guarded
 from dormancy.io.plain import plain_json
 from dormancy.networks import ARCHITECTURES, NetworkSpec
 
@@ -51,7 +51,17 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, for
                 torch.save(content, stream)
         except RuntimeError as error:  # torch's own complaint about what its stream met
             raise OutputError(why_unwritable(path, error)) from error
+        _check_readable(temporary, path)
     return Path(path)
+
+
+def _check_readable(temporary: Path, path: str | os.PathLike[str]) -> None:
+    """Put the new file through the guard before it gets its name: what was saved can be read, or the old file stays."""
+    with temporary.open("rb") as stream:
+        try:
+            check_guarded(stream, path)
+        except UnsafeFileError as error:
+            raise UsageError(f"this checkpoint could not be read again: {error}") from error
 
 
 def _encoded(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -61,20 +71,30 @@ def _encoded(checkpoint: Checkpoint) -> dict[str, Any]:
         "version": VERSION,
         "arch": network.arch,
         "arch_kwargs": plain_json(network.options, "arch_kwargs"),
-        "state_dict": {name: _owned(name, tensor) for name, tensor in checkpoint.parameters.items()},
-        "optimizer": {name: _owned_state(name, state) for name, state in checkpoint.optimizer.items()},
+        "state_dict": {_name(name): _owned(name, tensor) for name, tensor in checkpoint.parameters.items()},
+        "optimizer": {_name(name): _owned_state(name, state) for name, state in checkpoint.optimizer.items()},
         "agent_step": _step(checkpoint.agent_step),
         "gradient_step": _step(checkpoint.gradient_step),
-        "env_id": checkpoint.env_id,
+        "env_id": None if checkpoint.env_id is None else _name(checkpoint.env_id),
         **{option: plain_json(_in_effect(network, option), option) for option in _IN_EFFECT},
         "metadata": plain_json(checkpoint.metadata, "metadata"),
     }
 
 
 def _step(step: int | None) -> int | None:
-    if step is not None and step < 0:
-        raise UsageError(f"a step counts from 0, not {step}")
-    return None if step is None else operator.index(step)
+    try:
+        count = None if step is None else operator.index(step)
+    except TypeError as error:
+        raise UsageError(f"a step is a whole number, not {printable(step, 40)}") from error
+    if count is not None and count < 0:
+        raise UsageError(f"a step counts from 0, not {count}")
+    return count
+
+
+def _name(name: str) -> str:
+    if not isinstance(name, str):
+        raise UsageError(f"{printable(name, 60)} is not a name: a checkpoint has parameters by name, and an env id")
+    return str(name)
 
 
 def _in_effect(network: NetworkSpec, option: str) -> Any:
@@ -87,17 +107,18 @@ def _in_effect(network: NetworkSpec, option: str) -> Any:
 
 def _owned(name: str, tensor: Tensor) -> Tensor:
     """Return a dense CPU copy with a storage of its own: torch writes whole storages, however small the view."""
-    if tensor.layout is not torch.strided or tensor.dtype not in DTYPES:
-        kind = f"{tensor.dtype}, {tensor.layout}".replace("torch.", "")
-        raise UsageError(f"{printable(name)!r} is {kind}: a checkpoint holds dense tensors of common types; convert it")
+    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided or tensor.is_meta:
+        raise UsageError(f"'{printable(name)}' is not a dense tensor with values; convert it before saving")
+    if tensor.dtype not in DTYPES:
+        raise UsageError(f"'{printable(name)}' has the type {tensor.dtype}, which no network here computes with")
     return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
 
 
 def _owned_state(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _owned(f"{name} {key}", value)
+        _name(key): _owned(f"{name} {key}", value)
         if isinstance(value, Tensor)
-        else plain_json(value, f"optimizer state {key!r} of {name!r}")
+        else plain_json(value, f"optimizer state {key} of {name}")
         for key, value in state.items()
     }
 
@@ -160,7 +181,7 @@ class _Fields:
         version = self.get("version", str)
         if version.partition(".")[0] != VERSION.partition(".")[0]:
             raise FormatError(
-                f"{self.file}: checkpoint version {printable(version, 20)!r}, {VERSION!r} is read here; update dormancy"
+                f"{self.file}: checkpoint version '{printable(version, 20)}', {VERSION!r} is read here; update dormancy"
             )
 
     def json(self, key: str) -> dict[str, Any]:
@@ -174,7 +195,7 @@ class _Fields:
         found: dict[str, Tensor] = self.get(key, dict)
         for name, tensor in found.items():
             if type(name) is not str or not isinstance(tensor, Tensor):
-                raise FormatError(f"{self.file}: {key!r} has {printable(name, 60)!r}, which is not a named tensor")
+                raise FormatError(f"{self.file}: {key!r} has '{printable(name, 60)}', which is not a named tensor")
         return found
 
     def optimizer(self) -> dict[str, dict[str, Any]]:
@@ -182,7 +203,7 @@ class _Fields:
         for name, state in found.items():
             if type(name) is not str or type(state) is not dict:
                 raise FormatError(
-                    f"{self.file}: 'optimizer' has {printable(name, 60)!r}, which is no parameter's state"
+                    f"{self.file}: 'optimizer' has '{printable(name, 60)}', which is no parameter's state"
                 )
         return found
 

@@ -70,9 +70,9 @@ class ReplaySample:
                 raise SampleError(f"{name}: {where!r} is empty; it needs one array for each input of the network")
         for where, array in arrays.items():
             if not array.shape or array.shape[0] == 0:
-                raise SampleError(f"{name}: {printable(where, 60)!r} has no rows; collect some transitions first")
+                raise SampleError(f"{name}: '{printable(where, 60)}' has no rows; collect some transitions first")
             if array.shape[0] != len(self):
-                shown = f"{printable(where, 60)!r} has {array.shape[0]} rows"
+                shown = f"'{printable(where, 60)}' has {array.shape[0]} rows"
                 raise SampleError(f"{name}: {shown}, the observations have {len(self)}; make the sample again")
 
     def _arrays(self) -> dict[str, ObservationArray]:

@@ -50,6 +50,6 @@ class StoredArray:
         if not self._dataset.id.valid:
             return f"{self._file}: was closed before rows {start} to {stop} were read; read them inside open_sample"
         return (
-            f"{self._file}: damaged: rows {start} to {stop} of {self._name!r} cannot be read "
+            f"{self._file}: damaged: rows {start} to {stop} of '{self._name}' cannot be read "
             f"({one_line(error, 120)}); copy or make the sample again"
         )

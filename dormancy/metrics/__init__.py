@@ -1,6 +1,20 @@
 """One file per family of metrics; importing this package registers them all."""
 
-from dormancy.metrics import dormant, rank
+from dormancy.metrics import churn, dormant, features, gradients, plasticity, rank, uncertainty, units, weights
 from dormancy.metrics.base import METRICS, FloatArray, Measurement, Metric
 
-__all__ = ["METRICS", "FloatArray", "Measurement", "Metric", "dormant", "rank"]
+__all__ = [
+    "METRICS",
+    "FloatArray",
+    "Measurement",
+    "Metric",
+    "churn",
+    "dormant",
+    "features",
+    "gradients",
+    "plasticity",
+    "rank",
+    "uncertainty",
+    "units",
+    "weights",
+]

@@ -3,6 +3,15 @@
 from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
-from dormancy.networks.spec import ARCHITECTURES, NetworkSpec, build_network
+from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
 
-__all__ = ["ACTIVATIONS", "ARCHITECTURES", "MLPNetwork", "NatureNetwork", "NetworkSpec", "build_network"]
+__all__ = [
+    "ACTIVATIONS",
+    "ARCHITECTURES",
+    "RESIZERS",
+    "MLPNetwork",
+    "NatureNetwork",
+    "NetworkSpec",
+    "build_network",
+    "resized",
+]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dormancy.errors import UsageError
 from dormancy.registry import Registry
 
-__all__ = ["ACTIVATIONS", "scaled", "to_input", "xavier_zero"]
+__all__ = ["ACTIVATIONS", "crelu", "norm_layer", "read_by_next", "scaled", "to_input", "xavier_zero"]
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -22,6 +22,33 @@ ACTIVATIONS.register("elu")(F.elu)
 ACTIVATIONS.register("gelu")(F.gelu)
 ACTIVATIONS.register("silu")(F.silu)
 ACTIVATIONS.register("tanh")(torch.tanh)
+
+
+@ACTIVATIONS.register("crelu")
+def crelu(values: Tensor) -> Tensor:
+    """Return ReLU(x) and ReLU(-x) side by side along dim 1 (Shang et al. 2016): twice as many, one of each pair silent.
+
+    >>> crelu(torch.tensor([[1.0, -2.0]]))
+    tensor([[1., 0., 0., 2.]])
+    """
+    return torch.cat([F.relu(values), F.relu(-values)], dim=1)
+
+
+def read_by_next(neurons: int, activation: str) -> int:
+    """Return how many values the next layer reads of a layer with so many outputs: CReLU doubles them."""
+    return 2 * neurons if activation == "crelu" else neurons
+
+
+def norm_layer(norm: str | None, size: int, *, maps: bool) -> nn.Module:
+    """Return what normalises a layer before its nonlinearity: nothing (None) or LayerNorm ("layer").
+
+    For feature maps that is one mean and deviation over channels and positions, with a gain and bias a channel.
+    """
+    if norm is None:
+        return nn.Identity()
+    if norm != "layer":
+        raise UsageError(f"norm must be 'layer' or None, not {norm!r}")
+    return nn.GroupNorm(1, size) if maps else nn.LayerNorm(size)
 
 
 def scaled(neurons: int, width: float) -> int:
@@ -36,8 +63,13 @@ def scaled(neurons: int, width: float) -> int:
 
 
 def xavier_zero(model: nn.Module) -> None:
-    """Draw every dense and convolution weight Xavier-uniform and set every bias to zero (the paper's initialiser)."""
+    """Draw every dense and convolution weight Xavier-uniform and set every bias to zero (the paper's initialiser).
+
+    Normalisations go back to gain 1 and bias 0.
+    """
     for module in model.modules():
+        if isinstance(module, nn.LayerNorm | nn.GroupNorm):
+            module.reset_parameters()
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:

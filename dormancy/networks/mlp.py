@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
 from torch import Tensor, nn
 
-from dormancy.networks.layers import ACTIVATIONS, scaled, to_input, xavier_zero
-from dormancy.networks.spec import ARCHITECTURES
+from dormancy.networks.layers import ACTIVATIONS, norm_layer, read_by_next, scaled, to_input, xavier_zero
+from dormancy.networks.spec import ARCHITECTURES, RESIZERS
 
 __all__ = ["MLPNetwork"]
 
@@ -18,7 +18,8 @@ __all__ = ["MLPNetwork"]
 class MLPNetwork(nn.Module):
     """Dense layers ``fc1``, ``fc2``, ... with a nonlinearity each, then a linear ``head``.
 
-    Input: (batch, inputs), or any (batch, ...) with that many numbers a row. Output: (batch, outputs).
+    Input: (batch, inputs), or any (batch, ...) with that many numbers a row. Output: (batch, outputs). `norm` "layer"
+    puts LayerNorm before each nonlinearity; `activation` "crelu" doubles what the next layer reads.
     """
 
     def __init__(
@@ -29,13 +30,15 @@ class MLPNetwork(nn.Module):
         width: float = 1.0,
         activation: str = "relu",
         input_scale: float = 1.0,
+        norm: str | None = None,
     ) -> None:
         super().__init__()
-        sizes = [inputs, *(scaled(size, width) for size in hidden)]
-        self.depth = len(hidden)
-        for index in range(self.depth):
-            self.add_module(f"fc{index + 1}", nn.Linear(sizes[index], sizes[index + 1]))
-        self.head = nn.Linear(sizes[-1], outputs)
+        self.depth, read = len(hidden), inputs
+        for index, size in enumerate((scaled(size, width) for size in hidden), start=1):
+            self.add_module(f"fc{index}", nn.Linear(read, size))
+            self.add_module(f"norm{index}", norm_layer(norm, size, maps=False))
+            read = read_by_next(size, activation)
+        self.head = nn.Linear(read, outputs)
         self.activation = ACTIVATIONS[activation]
         self.input_scale = input_scale
         self.reset_parameters()
@@ -47,7 +50,13 @@ class MLPNetwork(nn.Module):
     def forward(self, observations: Tensor) -> Tensor:
         """Map raw observations to one value per output."""
         features = to_input(observations, self.head.weight, self.input_scale).flatten(1)
-        for index in range(self.depth):
-            features = self.activation(self.get_submodule(f"fc{index + 1}")(features))
+        for index in range(1, self.depth + 1):
+            dense, norm = self.get_submodule(f"fc{index}"), self.get_submodule(f"norm{index}")
+            features = self.activation(norm(dense(features)))
         outputs: Tensor = self.head(features)
         return outputs
+
+
+@RESIZERS.register("mlp")
+def _resize(options: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    return {**options, "width": 1.0, "hidden": [sizes[f"fc{index + 1}"] for index in range(len(sizes))]}

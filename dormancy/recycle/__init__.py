@@ -2,15 +2,16 @@
 
 from dormancy.recycle.adaptive import AdaptiveTau
 from dormancy.recycle.base import RECYCLERS, Loss, Recycler, RecycleReport
+from dormancy.recycle.checkpoints import RecycledCheckpoint, recycle_checkpoint
 from dormancy.recycle.continual import ContinualBackprop, LayerMemory
 from dormancy.recycle.edits import Edit, LayerPlan, RecyclePlan, apply_plan, edited_parameters
 from dormancy.recycle.effect import Effect, effect_of
-from dormancy.recycle.gradients import ReGraMa, gradient_sizes
 from dormancy.recycle.joint import Joint
 from dormancy.recycle.optimizer import OptimizerPolicy
 from dormancy.recycle.penalties import L2Init, add_weight_decay
 from dormancy.recycle.planning import Planner, Rewrite
 from dormancy.recycle.redo import ReDo
+from dormancy.recycle.regrama import ReGraMa
 from dormancy.recycle.resets import LayerReset, ShrinkAndPerturb
 from dormancy.recycle.selection import Scheduled, Selection, Threshold
 from dormancy.recycle.semantics import SEMANTICS, Semantics
@@ -34,6 +35,7 @@ __all__ = [
     "ReGraMa",
     "RecyclePlan",
     "RecycleReport",
+    "RecycledCheckpoint",
     "Recycler",
     "Rewrite",
     "Scheduled",
@@ -45,5 +47,5 @@ __all__ = [
     "apply_plan",
     "edited_parameters",
     "effect_of",
-    "gradient_sizes",
+    "recycle_checkpoint",
 ]

@@ -46,4 +46,4 @@ class AdaptiveTau:
             return tau
         k = round(self.target * finite.size)
         goal = finite[k - 1] if k > 0 else np.nextafter(finite[0], -1.0)
-        return float(np.clip(tau + self.rate * (goal - tau), self.low, self.high))
+        return float(np.clip((1 - self.rate) * tau + self.rate * goal, self.low, self.high))

@@ -14,7 +14,7 @@ import numpy as np
 from torch import nn
 
 from dormancy.errors import UsageError
-from dormancy.graph import IntArray
+from dormancy.graph import IntArray, NeuronGraph
 from dormancy.metrics import FloatArray
 from dormancy.metrics.overlap import BoolArray
 from dormancy.recycle.base import RECYCLERS, Loss, Period, RecycleReport
@@ -110,6 +110,11 @@ class ContinualBackprop:
         drawer = drawer_for(uncompiled(model), fresh)
         policy = as_policy(optimizer_policy, OptimizerPolicy())
         self._bench = Workbench(model, optimizer, drawer=drawer, policy=policy, layers=layers, seed=seed)
+
+    @property
+    def graph(self) -> NeuronGraph:
+        """The network's neurons; known after the first observations."""
+        return self._bench.graph
 
     def step(self, observations: Inputs | Callable[[], Inputs], loss: Loss | None = None) -> RecycleReport | None:
         """Count one gradient step, update utilities and ages, and replace what is due; None when nothing was."""

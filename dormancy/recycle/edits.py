@@ -112,12 +112,13 @@ class RecyclePlan:
 
     Nothing has happened yet. A plan that resets whole parameters has no `layers`. Plans can be printed, compared (same
     neurons, same writes, same values) and thrown away. `initialisers` says where the fresh values of each parameter
-    came from.
+    came from; `notes` are sentences about the choice of neurons.
     """
 
     layers: tuple[LayerPlan, ...]
     edits: tuple[Edit, ...]
     initialisers: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[LayerPlan]:
         return iter(self.layers)
@@ -172,13 +173,14 @@ class RecyclePlan:
             "layers": [layer.to_dict() for layer in self.layers],
             "parameters": list(self.parameters),
             "initialisers": dict(self.initialisers),
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
         if not self.layers:
             return "\n".join(["whole parameters:", *self.parameters])
         total = f"{'network':<20} {self.recycled:>6} of {self.neurons:<6} {100 * self.share:5.1f} %"
-        return "\n".join([*(str(layer) for layer in self.layers), total])
+        return "\n".join([*(str(layer) for layer in self.layers), total, *self.notes])
 
 
 def _check(edit: Edit, parameters: Mapping[str, Tensor]) -> None:
@@ -187,6 +189,12 @@ def _check(edit: Edit, parameters: Mapping[str, Tensor]) -> None:
     if parameter is None:
         raise UsageError(f"the plan edits parameter {edit.parameter!r}, which this network does not have")
     view = edit.within(parameter)
+    size = view.shape[edit.dim] if view.dim() else 1
+    if edit.index.size and not 0 <= edit.index.min() <= edit.index.max() < size:
+        raise UsageError(
+            f"the plan writes to positions up to {edit.index.max()} of parameter {edit.parameter!r}, "
+            f"which has {size} along dimension {edit.dim}"
+        )
     wanted = view.index_select(edit.dim, torch.as_tensor(edit.index, device=view.device)).shape
     if isinstance(edit.fill, Tensor) and edit.fill.shape != wanted:
         raise UsageError(

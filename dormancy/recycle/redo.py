@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, final, get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from dormancy.recycle.scores import Inputs, Score, absolute_means, contributions
 from dormancy.recycle.selection import Rule, Scheduled, Selection, Threshold
 from dormancy.recycle.semantics import SEMANTICS, Semantics
 from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy, uncompiled
+from dormancy.scanning import NEVER_ZERO
 
 __all__ = ["ReDo"]
 
@@ -132,8 +134,18 @@ class ReDo:
         selection, draw = self._selection or self._threshold(tau), self._bench.draw()
         chosen: dict[str, BoolArray] = {name: selection.choose(each, step, draw) for name, each in scores.items()}
         nonfinite = sum(int(np.isnan(each).sum()) for each in scores.values())
-        plan = self._bench.plan(chosen, self.rewrite)
+        plan = replace(self._bench.plan(chosen, self.rewrite), notes=self._notes(selection))
         return RecycleReport(step, plan, tau if self._selection is None else None, nonfinite)
+
+    def _notes(self, selection: Selection) -> tuple[str, ...]:
+        """Say where a threshold of 0 cannot find anything, however useless the neurons."""
+        if not isinstance(selection, Threshold) or selection.tau > 0 or self.score != "dormant":
+            return ()
+        smooth = [layer for layer in self._bench.recyclable() if layer.activation in NEVER_ZERO]
+        return tuple(
+            f"layer {layer.name!r}: {layer.activation} is hardly ever exactly 0, so tau = 0 recycles nothing there"
+            for layer in smooth
+        )
 
     def _threshold(self, tau: float) -> Threshold:
         return Threshold(tau, self.semantics.zero_tolerance)

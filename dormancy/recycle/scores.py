@@ -17,7 +17,7 @@ from dormancy.metrics import FloatArray
 from dormancy.metrics.dormant import normalised_scores
 
 __all__ = [
-    "Deviations",
+    "BatchDeviations",
     "Inputs",
     "Score",
     "absolute_means",
@@ -64,10 +64,12 @@ def eagerly() -> Iterator[None]:
 
 
 @final
-class Deviations:
+class BatchDeviations:
     """Mean absolute deviation of every neuron from its own mean, over rows and positions: mean_x |h_i - mean_x h_i|.
 
-    float64 of shape (neurons,) by layer, of one batch. It is 0 for a neuron that is constant rather than silent.
+    float64 of shape (neurons,) by layer. Of one batch, whose values are all at hand when its mean is: one forward pass
+    gives masks for all layers, where a whole sample takes two (`dormancy.collectors.Deviations`). It is 0 for a neuron
+    that is constant rather than silent.
     """
 
     def __init__(self) -> None:
@@ -93,7 +95,7 @@ def absolute_means(model: nn.Module, graph: NeuronGraph, inputs: Inputs) -> Mapp
 
 def deviations(model: nn.Module, graph: NeuronGraph, inputs: Inputs) -> Mapping[str, FloatArray]:
     """Measure mean_x |h_i - mean_x h_i| of every neuron: float64 of shape (neurons,) by layer."""
-    found = Deviations()
+    found = BatchDeviations()
     with eagerly():
         collect(model, graph, [inputs], [found])
     return found.result()

@@ -68,6 +68,8 @@ class Workbench:
         layers: Layers = None,
         seed: int = 0,
     ) -> None:
+        if seed < 0:
+            raise UsageError(f"the seed of a recycler must be 0 or more, not {seed}")
         self.model = uncompiled(model)
         self.optimizers = as_optimizers(optimizer)
         self.policy = policy
@@ -102,7 +104,13 @@ class Workbench:
 
     def _check_layers(self) -> None:
         """A layer that was asked for by name must exist, and must not be one that cannot be recycled."""
-        if self._layers is None or isinstance(self._layers, str):
+        if self._layers is None:
+            return
+        if isinstance(self._layers, str):
+            names = [layer.name for layer in self.graph]
+            if not any(self._wanted(name) for name in names):
+                self._planner = None
+                raise UsageError(f"no layer matches {self._layers!r}; layers: {', '.join(names)}")
             return
         for name in self._layers:
             reason = self.planner.refusals.get(self.graph[name].name)

@@ -1,5 +1,33 @@
-"""DormancyScan and series in, a page to look at out: HTML, PNG, Markdown, JSON and CSV from the same figures."""
+"""Series of scans in, something to look at out: a page, figures, Markdown, JSON and CSV from the same plain data.
 
-from dormancy.report.html import render_html, write_html
+`write_html` and `write_png` write files, the others return text. Each is imported when it is first used: only
+`write_png` needs matplotlib.
+"""
 
-__all__ = ["render_html", "write_html"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dormancy.report.figures import write_png
+    from dormancy.report.html import render_html, write_html
+    from dormancy.report.text import to_csv, to_frame, to_json, to_markdown
+
+__all__ = ["render_html", "to_csv", "to_frame", "to_json", "to_markdown", "write_html", "write_png"]
+
+_HOMES = {
+    "render_html": "html",
+    "to_csv": "text",
+    "to_frame": "text",
+    "to_json": "text",
+    "to_markdown": "text",
+    "write_html": "html",
+    "write_png": "figures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

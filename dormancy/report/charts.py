@@ -56,7 +56,7 @@ class Axis:
 @final
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A curve of shape (K,): NaN in `y` is a gap. `slot` is its run's colour, `low` and `high` an interval around it."""
+    """A curve of shape (K,): NaN in `y` is a gap. `slot` is its run's colour, `low` to `high` an interval around it."""
 
     label: str
     x: FloatArray
@@ -70,11 +70,12 @@ class Line:
 @final
 @dataclass(frozen=True)
 class Rule:
-    """A reference line at one value of the x or y axis."""
+    """A reference line at one value of the x or y axis, in the colour of a run where it belongs to one."""
 
     axis: Literal["x", "y"]
     value: float
     label: str
+    slot: int | None = None
 
 
 @final
@@ -105,8 +106,8 @@ class Swatch:
 class LevelScale:
     """What the levels 0..L-1 of a raster mean.
 
-    `ink` says how much of the run's colour each level gets, shape (L,). `edges` are upper bounds: level i + `first` holds
-    values in (edges[i - 1], edges[i]]. Levels below `first` stand for `specials`, in order.
+    `ink` says how much of the run's colour each level gets, shape (L,). `edges` are upper bounds: level i + `first`
+    holds values in (edges[i - 1], edges[i]]. Levels below `first` stand for `specials`, in order.
     """
 
     ink: FloatArray
@@ -122,8 +123,8 @@ class LevelScale:
 class RasterPanel:
     """A picture of (rows, columns) levels: neurons by checkpoints, or checkpoints by checkpoints.
 
-    `rows` names each row by the number of its neuron (or its checkpoint); `columns` holds the step of each column. Panels of
-    one `group` (a layer, say) stand together.
+    `rows` names each row by the number of its neuron (or its checkpoint); `columns` holds the step of each column.
+    Panels of one `group` (a layer, say) stand together; `note` holds its numbers in a few words.
     """
 
     title: str
@@ -135,8 +136,8 @@ class RasterPanel:
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     x_label: str
-    y_label: str
     group: str = ""
+    note: str = ""
 
     @property
     def broken(self) -> bool:
@@ -153,15 +154,17 @@ class Column:
     """A column of a table: `kind` says how its cells are written, and that numbers sort as numbers."""
 
     label: str
-    kind: Literal["text", "number", "count", "percent", "share", "trend", "mono"] = "number"
+    kind: Literal["text", "prose", "number", "count", "percent", "share", "trend", "mono"] = "number"
     hint: str = ""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of raw values under typed columns; None and NaN are cells without a value. `foot` rows stay below, however the others
-    are sorted. `slots` holds the colour slot of each row's run, foot rows last.
+    """Rows of raw values under typed columns; None and NaN are cells without a value.
+
+    `foot` rows stay below, however the others are sorted. `slots` holds the colour slot of each row's run, foot rows
+    last.
     """
 
     caption: str
@@ -193,11 +196,14 @@ class Figure:
 @final
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A chapter of the report: one question, its figures, and in `empty` why there are none."""
+    """A chapter of the report: one question, its figures, and in `empty` why there are none.
+
+    `short` is its title in one word.
+    """
 
     key: str
+    short: str
     title: str
     question: str
     figures: Sequence[Figure] = ()
-    tables: Sequence[Table] = ()
     empty: str = ""

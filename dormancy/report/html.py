@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from itertools import groupby
@@ -18,12 +18,13 @@ from markupsafe import Markup
 
 from dormancy.errors import OutputError
 from dormancy.io.files import atomic_path, printable
-from dormancy.report.charts import Cell, Column, Figure, LinePanel, RasterPanel, Table
+from dormancy.report.charts import Cell, Column, Figure, LinePanel, RasterPanel
 from dormancy.report.heatmap import data_uri
 from dormancy.report.markup import element
 from dormancy.report.palette import DARK, LIGHT, PICTURE
 from dormancy.report.payload import as_json, figure_id, payload
-from dormancy.report.svg import NARROW, SMALL, WIDE, draw_lines, sparkline
+from dormancy.report.scales import columns_of
+from dormancy.report.svg import NARROW, SMALL, TINY, WIDE, draw_lines, sparkline
 from dormancy.report.tables import cell_text, thinned
 from dormancy.report.view import ReportView, build_view
 from dormancy.report.wording import compact
@@ -79,9 +80,10 @@ def _charts(identity: str, figure: Figure, panel: LinePanel, index: int) -> Mark
     """Draw a panel in the sizes that its figure needs: a wide one has a second drawing for phones."""
     names = {"data_figure": identity, "data_panel": index, "tabindex": 0}
     if not figure.wide:
-        return draw_lines(panel, SMALL, **names)
+        return draw_lines(panel, TINY if columns_of(len(figure.panels)) == 4 else SMALL, **names)
     return Markup("").join(
-        element("div", draw_lines(panel, paper, **names), class_=size) for paper, size in ((WIDE, "wide"), (NARROW, "narrow"))
+        element("div", draw_lines(panel, paper, **names), class_=size)
+        for paper, size in ((WIDE, "wide"), (NARROW, "narrow"))
     )
 
 
@@ -112,6 +114,7 @@ def _environment() -> jinja2.Environment:
     environment.globals.update(
         cell=_cell,
         charts=_charts,
+        columns_of=columns_of,
         data_uri=data_uri,
         element=element,
         ends=_ends,
@@ -137,13 +140,20 @@ def _context(view: ReportView, refresh: int | None) -> dict[str, Any]:
     }
 
 
-def render_html(series: Sequence[DormancySeries], *, title: str | None = None, refresh: int | None = None) -> str:
+def render_html(
+    series: Sequence[DormancySeries],
+    *,
+    title: str | None = None,
+    refresh: int | None = None,
+    prunings: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Return a page about one run, or about several side by side.
 
     `refresh` makes the page load itself again every so many seconds, for a report on a run that is still training.
-    Names from files stay text whatever they contain. Series without checkpoints give a page that says so.
+    Names from files stay text whatever they contain. Series without checkpoints give a page that says so. `prunings`
+    are results of `dormancy prune`, schema ``dormancy.prune/1``.
     """
-    return _render(build_view(series, title=title), refresh)
+    return _render(build_view(series, title=title, prunings=prunings), refresh)
 
 
 def _render(view: ReportView, refresh: int | None) -> str:
@@ -158,16 +168,19 @@ def write_html(
     *,
     title: str | None = None,
     refresh: int | None = None,
+    prunings: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write `render_html` to a file, whole or not at all.
 
     Raises `OutputError` when the file exists and `force` is not given, when it cannot be written, and when it would be
     larger than 10 MB and `allow_large` is not given.
     """
-    page = render_html(series, title=title, refresh=refresh).encode("utf-8")
+    page = render_html(series, title=title, refresh=refresh, prunings=prunings).encode("utf-8")
     if len(page) > MOST_BYTES and not allow_large:
         size = f"{len(page) / 1e6:.0f} MB"
-        raise OutputError(f"{printable(path)}: the report would take {size}; scan fewer checkpoints, or use --allow-large")
+        raise OutputError(
+            f"{printable(path)}: the report would take {size}; scan fewer checkpoints, or use --allow-large"
+        )
     with atomic_path(path, force) as temporary:
         temporary.write_bytes(page)
     return Path(path)

@@ -12,6 +12,7 @@ from typing import final
 
 import numpy as np
 
+from dormancy.errors import UsageError
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.overlap import BoolArray
 from dormancy.report.palette import SLOTS, slot_of
@@ -80,6 +81,14 @@ class Run:
         """Return the dormant share at every checkpoint, shape (K,)."""
         return self.series.fractions(scope.key, tau)
 
+    def interval(self, scope: Scope, tau: float) -> tuple[FloatArray, FloatArray] | None:
+        """Return the 95 % interval of the dormant share, low and high of shape (K,) each, NaN where it is not known.
+
+        None where no scan resampled its observations.
+        """
+        found = np.array([_interval(scan, scope, tau) for scan in self.scans])
+        return (found[:, 0], found[:, 1]) if np.isfinite(found).any() else None
+
     def dormant(self, scope: Scope, tau: float) -> BoolArray:
         """Return who was dormant when, shape (K, neurons)."""
         return self.series.dormant(scope.key, tau)
@@ -92,6 +101,14 @@ class Run:
         """Return one metric of a layer, or of the network, at every checkpoint, shape (K,), NaN where it is missing."""
         found = (_value(measurement, scope) for measurement in self.measurement(name))
         return np.array([np.nan if value is None else float(value) for value in found])
+
+
+def _interval(scan: DormancyScan, scope: Scope, tau: float) -> tuple[float, float]:
+    try:
+        found = scan.interval(tau, scope.key)
+    except UsageError:
+        return np.nan, np.nan
+    return found.low, found.high
 
 
 def _value(measurement: Measurement | None, scope: Scope) -> float | None:
@@ -138,6 +155,11 @@ class Inputs:
         """Whether there is more than one run to tell apart."""
         return len(self.runs) > 1
 
+    @property
+    def still(self) -> bool:
+        """Whether no run has a second checkpoint, so that nothing can be seen to move."""
+        return all(run.checkpoints < 2 for run in self.runs)
+
     def metric_names(self) -> tuple[str, ...]:
         """Return the name of every metric that any scan holds, in the order of first sight."""
         return tuple(dict.fromkeys(name for run in self.runs for scan in run.scans for name in scan.measurements))
@@ -153,7 +175,9 @@ def _layer_scopes(series: Sequence[DormancySeries]) -> tuple[Scope, ...]:
 
 
 def _taus(series: Sequence[DormancySeries]) -> tuple[float, ...]:
-    return tuple(dict.fromkeys(float(tau) for one in series for scan in one.scans for tau in scan.taus)) or (DEFAULT_TAU,)
+    return tuple(dict.fromkeys(float(tau) for one in series for scan in one.scans for tau in scan.taus)) or (
+        DEFAULT_TAU,
+    )
 
 
 def _layer_note(series: Sequence[DormancySeries]) -> str | None:
@@ -163,7 +187,9 @@ def _layer_note(series: Sequence[DormancySeries]) -> str | None:
     return "The runs are of different networks: a layer is shown for the runs that have it, whatever its size there."
 
 
-def _notes(given: Sequence[DormancySeries], used: Sequence[DormancySeries], taus: int, units: set[str]) -> tuple[str, ...]:
+def _notes(
+    given: Sequence[DormancySeries], used: Sequence[DormancySeries], taus: int, units: set[str]
+) -> tuple[str, ...]:
     left_out = unique(one.name for one in given if one not in used)
     notes = [f"Without any checkpoint or neuron, so left out: {listed(left_out)}."] if left_out else []
     if used and (note := _layer_note(used)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dormancy.metrics import METRICS
 from dormancy.report.charts import Cell, Column, Table
 from dormancy.report.inputs import Inputs, Run, Scope
 from dormancy.report.sections.rank import SRANK
@@ -29,38 +30,52 @@ def _ranks(inputs: Inputs) -> list[str]:
     return [SRANK] if SRANK in inputs.metric_names() else []
 
 
-def _columns(inputs: Inputs) -> tuple[Column, ...]:
+def _course(inputs: Inputs) -> tuple[Column, ...]:
+    """Return the columns that need a second checkpoint."""
+    if inputs.still:
+        return ()
     longest = max(long_streak(run) for run in inputs.runs)
-    others = [tau for tau in inputs.taus if tau != inputs.tau]
-    ranks = [Column("srank", hint="effective rank")] if _ranks(inputs) else []
     return (
-        Column("layer", "text"),
-        *([Column("run", "text")] if inputs.several else []),
-        Column("activation", "text"),
-        Column("neurons", "count"),
-        Column(f"dormant at {inputs.tau:g}", "share", "share of neurons with a score of at most tau"),
-        *(Column(f"at {tau:g}", "percent", "share of neurons with a score of at most tau") for tau in others),
         Column("over training", "trend", f"share at tau = {inputs.tau:g}, first to last checkpoint"),
-        Column(f"> {longest} checkpoints", "percent", "share of the dormant neurons that have been so for longer"),
-        *ranks,
-        Column("remarks", "text"),
+        Column(
+            "stay dormant",
+            "percent",
+            f"share of the dormant neurons that have been so for more than {longest} checkpoints",
+        ),
     )
 
 
+def _columns(inputs: Inputs) -> tuple[Column, ...]:
+    hint = "share of neurons with a score of at most tau"
+    return (
+        Column("layer", "text"),
+        *([Column("run", "text")] if inputs.several else []),
+        Column(f"dormant, tau {inputs.tau:g}", "share", hint),
+        *(Column(f"tau {tau:g}", "percent", hint) for tau in inputs.taus if tau != inputs.tau),
+        *_course(inputs),
+        *(Column(name, hint=METRICS[name].title) for name in _ranks(inputs)),
+        Column("neurons", "count"),
+        Column("activation", "text"),
+        *([Column("remarks", "prose")] if _any_remarks(inputs) else []),
+    )
+
+
+def _any_remarks(inputs: Inputs) -> bool:
+    return any(_remarks(inputs, run, scope) for scope in inputs.layers for run in inputs.having(scope))
+
+
 def _row(inputs: Inputs, run: Run, scope: Scope) -> tuple[Cell, ...]:
-    shares = [float(run.shares(scope, tau)[-1]) for tau in inputs.taus]
     layer = None if scope.key is None else run.layer(scope)
+    course = () if inputs.still else (run.shares(scope, inputs.tau), long_share(run, scope, inputs.tau))
     return (
         scope.label,
         *([run.label] if inputs.several else []),
-        shown(layer.activation, 24) if layer else "",
-        run.size(scope),
-        shares[0],
-        *shares[1:],
-        run.shares(scope, inputs.tau),
-        long_share(run, scope, inputs.tau),
+        *(float(run.shares(scope, tau)[-1]) for tau in inputs.taus),
+        *course,
         *(float(run.measured(name, scope)[-1]) if layer else np.nan for name in _ranks(inputs)),
-        _remarks(inputs, run, scope) if layer else "",
+        run.size(scope),
+        shown(layer.activation, 24) if layer else "",
+        *([_remarks(inputs, run, scope) if layer else ""] if _any_remarks(inputs) else []),
     )
 
 

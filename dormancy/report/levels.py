@@ -21,7 +21,7 @@ BINS_PER_DECADE = 8
 ZERO_LEVEL = 1
 DORMANT_INK = (0.84, 0.58)
 ALIVE_INK = (0.30, 0.03)
-OVERLAP_INK = (0.07, 1.0)
+OVERLAP_INK = (0.14, 1.0)
 
 
 def _edges(taus: Sequence[float]) -> FloatArray:
@@ -51,9 +51,9 @@ def score_scale(taus: Sequence[float]) -> LevelScale:
     """Return the levels of scores: 0 is "not finite", 1 is exactly 0, then intervals up to every edge."""
     edges = _edges(taus)
     inks = np.concatenate(([1.0, 1.0], _inks(edges, taus)))
-    swatches = [Swatch("0, silent", 1.0)]
-    swatches += [Swatch(f"up to {tau:g}", ink) for tau, ink in _dormant_inks(taus).items()]
-    swatches += [Swatch("above, quiet", ALIVE_INK[0]), Swatch("1 or more, the layer's average", ALIVE_INK[1])]
+    swatches = [Swatch("score 0, silent", 1.0)]
+    swatches += [Swatch(f"≤ {tau:g}", ink) for tau, ink in _dormant_inks(taus).items()]
+    swatches += [Swatch("above", ALIVE_INK[0]), Swatch("≥ 1, the layer's average", ALIVE_INK[1])]
     swatches.append(Swatch("not finite", 1.0, error=True))
     return LevelScale(inks, edges, 2, ("not finite", "0"), tuple(swatches), error_level=0)
 
@@ -69,7 +69,10 @@ def overlap_scale() -> LevelScale:
     """Return the levels of overlaps: 0 is "undefined" and has no ink, then 0 %, 1 %, ... 100 %."""
     edges = np.linspace(0, 1, 101)
     inks = np.concatenate(([0.0], OVERLAP_INK[0] + edges * (OVERLAP_INK[1] - OVERLAP_INK[0])))
-    swatches = tuple(Swatch(f"{share:.0%}".replace("%", " %"), float(inks[1 + round(100 * share)])) for share in (0, 0.25, 0.5, 0.75, 1))
+    swatches = tuple(
+        Swatch(f"{share:.0%}".replace("%", " %"), float(inks[1 + round(100 * share)]))
+        for share in (0, 0.25, 0.5, 0.75, 1)
+    )
     return LevelScale(inks, edges, 1, ("undefined",), (*swatches, Swatch("blank: a set is empty", 0.0)))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 from dormancy.metrics import METRICS
 from dormancy.report.charts import Cell, Column, Table
@@ -15,6 +16,8 @@ from dormancy.report.wording import count, listed, percent, plural, shown
 __all__ = ["Definition", "method", "provenance"]
 
 PATH_LIMIT = 160
+Fact: TypeAlias = tuple[str, str, str]
+"""What is known, its value, and where that comes from."""
 
 
 @final
@@ -30,28 +33,31 @@ class Definition:
 _FIXED = (
     Definition(
         "Score",
-        "The mean absolute value of a neuron after its nonlinearity, relative to the mean of its layer. A convolution channel "
-        "is one neuron, averaged over observations and positions. The scores of a layer average 1; a layer that is silent "
-        "altogether scores 0. Output units are not neurons. Sokar et al. 2023, Eq. 1.",
+        "The mean absolute value of a neuron after its nonlinearity, relative to the mean of its layer. A convolution "
+        "channel is one neuron, averaged over observations and positions. The scores of a layer average 1; a layer "
+        "that is silent altogether scores 0. Output units are not neurons. Sokar et al. 2023, Eq. 1.",
         "s_i = mean|h_i| / ((1/H) · Σ_k mean|h_k|)",
     ),
     Definition(
         "Dormant at tau",
-        "At tau = 0 a neuron is dormant only if it was silent on every observation, exactly; that cannot happen in practice "
-        "with leaky ReLU, ELU, tanh, sigmoid, GELU or SiLU. At a larger tau it is dormant when it is that much quieter than the "
-        "average of its layer.",
+        "At tau = 0 a neuron is dormant only if it was silent on every observation, exactly; that cannot happen in "
+        "practice with leaky ReLU, ELU, tanh, sigmoid, GELU or SiLU. At a larger tau it is dormant when it is that "
+        "much quieter than the average of its layer.",
         "s_i ≤ tau",
     ),
-    Definition("Dormant share of the network", "All dormant neurons over all neurons, not the mean of the layers' shares."),
+    Definition(
+        "Dormant share of the network", "All dormant neurons over all neurons, not the mean of the layers' shares."
+    ),
     Definition(
         "Overlap",
-        "How much two dormant sets have in common: 1 when the smaller is part of the larger. Undefined, and blank, when either is "
-        "empty. Independent sets of these sizes among H neurons would have max(|X|, |Y|) / H on average: the chance level.",
+        "How much two dormant sets have in common: 1 when the smaller is part of the larger. Undefined, and blank, "
+        "when either is empty. Independent sets of these sizes among H neurons would have max(|X|, |Y|) / H on "
+        "average: the chance level.",
         "|X ∩ Y| / min(|X|, |Y|)",
     ),
     Definition(
         "Spell",
-        "A stretch of checkpoints at which a neuron was dormant without a break. Between two checkpoints nobody looked.",
+        "Checkpoints in a row at which a neuron was dormant. Between two checkpoints nobody looked.",
     ),
 )
 
@@ -71,8 +77,8 @@ def _sample_definition(inputs: Inputs) -> Definition:
     said = "; ".join(_samples(run) for run in inputs.runs)
     return Definition(
         "Observations",
-        f"{said}. A neuron is dormant on these observations; on others it may speak. Scans of different samples differ in "
-        "both network and data.",
+        f"{said}. A neuron is dormant on these observations; on others it may speak. Scans of different samples differ "
+        "in both network and data.",
     )
 
 
@@ -84,8 +90,8 @@ def method(inputs: Inputs) -> tuple[Definition, ...]:
     measured = [Definition(one.title, one.source, one.formula) for one in metrics]
     named = Definition(
         "Named in the summary",
-        f"Layers with {percent(NOTABLE_SHARE)} or more dormant neurons at the last checkpoint, and what the scans warned of. "
-        f"A long spell is one of more than {plural(streak, 'checkpoint')}.",
+        f"Layers with {percent(NOTABLE_SHARE)} or more dormant neurons at the last checkpoint, and what the scans "
+        f"warned of. A long spell is one of more than {plural(streak, 'checkpoint')}.",
     )
     return (*_FIXED[:3], _sample_definition(inputs), *_FIXED[3:], *measured, named)
 
@@ -120,7 +126,7 @@ def _files(inputs: Inputs) -> Table:
     return Table("Files", columns, tuple(_file_row(*one) for one in drawn), slots=tuple(run.slot for run, _ in drawn))
 
 
-def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
+def _facts(run: Run) -> Iterator[Fact]:
     for scan in run.scans:
         if scan.env_id:
             yield "environment", shown(scan.env_id), "file"
@@ -131,13 +137,19 @@ def _facts(run: Run) -> Iterator[tuple[str, str, str]]:
 
 
 def _assumptions(inputs: Inputs) -> Table:
-    """List what was assumed and what was in use, once per run, with the number of checkpoints it holds for."""
-    rows: list[tuple[Cell, ...]] = []
-    for run in inputs.runs:
-        facts = list(_facts(run))
-        rows += [(run.label, *fact, facts.count(fact)) for fact in dict.fromkeys(facts)]
-    columns = tuple(Column(name, "text") for name in ("run", "what", "value", "from")) + (Column("checkpoints", "count"),)
-    return Table("Assumptions and versions", columns, tuple(rows), "" if rows else "None recorded.")
+    """List what was assumed and what was in use, with the checkpoints it holds for."""
+    found = {run.label: Counter(_facts(run)) for run in inputs.runs}
+    facts = dict.fromkeys(fact for counter in found.values() for fact in counter)
+    rows = tuple((*fact, _where(fact, found)) for fact in facts)
+    columns = tuple(Column(name, "text") for name in ("what", "value", "from", "holds for"))
+    return Table("Assumptions and versions", columns, rows, "" if rows else "None recorded.")
+
+
+def _where(fact: Fact, found: Mapping[str, Counter[Fact]]) -> str:
+    """Say which checkpoints a fact holds for."""
+    having = [label for label, counter in found.items() if counter[fact]]
+    number = plural(sum(counter[fact] for counter in found.values()), "checkpoint")
+    return number if len(having) == len(found) else f"{number} of {listed(having)}"
 
 
 def provenance(inputs: Inputs) -> Sequence[Table]:

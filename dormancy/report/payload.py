@@ -39,8 +39,25 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return {"label": axis.label, "low": axis.low, "high": axis.high, "unit": axis.unit, "kind": axis.kind}
 
 
-def _line(line: Line) -> dict[str, Any]:
-    data = {"label": line.label, "slot": line.slot, "style": line.style, "x": _numbers(line.x), "y": _numbers(line.y)}
+class _Grids:
+    """The x values of all lines, each distinct set of them once."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[float | int | None, ...], int] = {}
+
+    def place(self, x: FloatArray) -> int:
+        """Return the place of these values in the list of all grids."""
+        return self.known.setdefault(tuple(_numbers(x)), len(self.known))
+
+
+def _line(line: Line, grids: _Grids) -> dict[str, Any]:
+    data = {
+        "label": line.label,
+        "slot": line.slot,
+        "style": line.style,
+        "x": grids.place(line.x),
+        "y": _numbers(line.y),
+    }
     if line.low is not None and line.high is not None:
         data |= {"low": _numbers(line.low), "high": _numbers(line.high)}
     return data
@@ -57,16 +74,23 @@ def _scales(view: ReportView) -> dict[str, Any]:
     return {panel.kind: _scale(panel.scale) for panel in panels if isinstance(panel, RasterPanel)}
 
 
-def _panel(panel: Panel) -> dict[str, Any]:
+def _panel(panel: Panel, grids: _Grids) -> dict[str, Any]:
     if isinstance(panel, RasterPanel):
         places = {"rows": list(panel.rows), "columns": list(panel.columns)}
         return {"title": panel.title, "alt": panel.alt, "slot": panel.slot, "kind": panel.kind, **places}
-    lines = [_line(line) for line in panel.lines]
-    return {"title": panel.title, "alt": panel.alt, "kind": "lines", "x": _axis(panel.x), "y": _axis(panel.y), "lines": lines}
+    lines = [_line(line, grids) for line in panel.lines]
+    return {
+        "title": panel.title,
+        "alt": panel.alt,
+        "kind": "lines",
+        "x": _axis(panel.x),
+        "y": _axis(panel.y),
+        "lines": lines,
+    }
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
-    return {"title": figure.title, "tau": figure.tau, "panels": [_panel(panel) for panel in figure.panels]}
+def _figure(figure: Figure, grids: _Grids) -> dict[str, Any]:
+    return {"title": figure.title, "tau": figure.tau, "panels": [_panel(panel, grids) for panel in figure.panels]}
 
 
 def _summary(summary: Summary) -> dict[str, Any]:
@@ -85,7 +109,10 @@ def figure_id(view: ReportView, figure: Figure) -> str:
 
 
 def payload(view: ReportView) -> dict[str, Any]:
-    """Return a report as JSON-able data, schema dormancy.report/1."""
+    """Return a report as JSON-able data, schema dormancy.report/1; a line's `x` is a place in `grids`."""
+    grids = _Grids()
+    drawn = [figure for section in view.sections for figure in section.figures]
+    figures = {figure_id(view, figure): _figure(figure, grids) for figure in drawn}
     return {
         "schema": SCHEMA,
         "title": view.title,
@@ -96,7 +123,8 @@ def payload(view: ReportView) -> dict[str, Any]:
         "notes": list(view.notes),
         "summaries": [_summary(summary) for summary in view.summaries],
         "scales": _scales(view),
-        "figures": {figure_id(view, figure): _figure(figure) for section in view.sections for figure in section.figures},
+        "figures": figures,
+        "grids": [list(grid) for grid in grids.known],
     }
 
 

@@ -8,10 +8,9 @@ from typing import Literal, final
 
 import numpy as np
 
+from dormancy.lifetimes import current_streaks
 from dormancy.metrics import FloatArray
 from dormancy.report.inputs import Inputs, Run, Scope
-from dormancy.report.persistence import current_streaks
-from dormancy.report.sections.common import step_words
 from dormancy.report.sections.rank import attainable
 from dormancy.report.wording import MISSING, count, number, percent, plural, shown
 from dormancy.result import DormancyScan
@@ -75,20 +74,18 @@ def long_share(run: Run, scope: Scope, tau: float) -> float:
     return float((current_streaks(dormant) > long_streak(run)).sum() / now)
 
 
-def _change(inputs: Inputs, run: Run, values: FloatArray) -> str:
+def _change(run: Run, values: FloatArray) -> str:
     if run.checkpoints < 2:
-        return "the only checkpoint"
+        return ""
     first, last = float(values[0]), float(values[-1])
-    before = f"{percent(first)} at {step_words(inputs, run.x[0])}"
     if percent(first) == percent(last):
-        return f"as at {step_words(inputs, run.x[0])}"
-    return f"{'up' if last > first else 'down'} from {before}"
+        return ", as at the first checkpoint"
+    return f", {'up' if last > first else 'down'} from {percent(first)} at the first checkpoint"
 
 
 def _headline(inputs: Inputs, run: Run, tau: float) -> str:
     shares = run.shares(inputs.network, tau)
-    where = step_words(inputs, run.x[-1])
-    return f"{percent(float(shares[-1]))} of the neurons are dormant at {where}, {_change(inputs, run, shares)}."
+    return f"{percent(float(shares[-1]))} of the neurons are dormant at tau = {tau:g}{_change(run, shares)}."
 
 
 def _share_card(inputs: Inputs, run: Run, tau: float) -> Card:
@@ -96,6 +93,8 @@ def _share_card(inputs: Inputs, run: Run, tau: float) -> Card:
     dormant, total = int(run.dormant(inputs.network, tau)[-1].sum()), run.size(inputs.network)
     mean = np.mean([run.shares(scope, tau)[-1] for scope in inputs.layers if run.has(scope)])
     detail = f"{count(dormant)} of {plural(total, 'neuron')}; mean of the layers {percent(float(mean))}"
+    if (band := run.interval(inputs.network, tau)) and np.isfinite(band[0][-1]):
+        detail += f"; 95 % interval {percent(float(band[0][-1]))} to {percent(float(band[1][-1]))}"
     return Card("Dormant neurons", percent(float(shares[-1])), detail, shares)
 
 
@@ -152,7 +151,11 @@ def _layer_findings(inputs: Inputs, run: Run, tau: float) -> list[Finding]:
         return [Finding("watch", _layer_sentence(run, scope, tau)) for scope in notable]
     highest = max(scopes, key=lambda scope: run.shares(scope, tau)[-1])
     share = percent(float(run.shares(highest, tau)[-1]))
-    return [Finding("note", f"No layer has {percent(NOTABLE_SHARE)} or more dormant neurons; highest: {highest.label}, {share}.")]
+    return [
+        Finding(
+            "note", f"No layer has {percent(NOTABLE_SHARE)} or more dormant neurons; highest: {highest.label}, {share}."
+        )
+    ]
 
 
 def _rank_findings(inputs: Inputs, run: Run) -> list[Finding]:
@@ -172,8 +175,8 @@ def _nonfinite_findings(inputs: Inputs, run: Run) -> list[Finding]:
     for scope in (scope for scope in inputs.layers if run.has(scope)):
         broken = np.isnan(run.scores(scope)).sum(axis=1)
         if broken.any():
-            when = f"{plural(int((broken > 0).sum()), 'checkpoint')} of {run.checkpoints}"
-            text = f"{scope.label}: up to {plural(int(broken.max()), 'neuron')} gave activations that are not finite, at {when}; "
+            most, when = plural(int(broken.max()), "neuron"), plural(int((broken > 0).sum()), "checkpoint")
+            text = f"{scope.label}: up to {most} gave activations that are not finite, at {when} of {run.checkpoints}; "
             found.append(Finding("error", text + "they count as neither dormant nor alive."))
     return found
 

@@ -6,7 +6,6 @@ Axis titles stand upright above their axis, values stand at the ends of the line
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -16,12 +15,11 @@ from markupsafe import Markup
 from dormancy.metrics import FloatArray
 from dormancy.report.charts import Axis, Line, LinePanel, Rule
 from dormancy.report.markup import element, places, polyline
-from dormancy.report.scales import Scale, tick_label, ticks
-from dormancy.report.sections.common import written
+from dormancy.report.scales import Scale, end_label, ends_early, spread, tick_label, ticks
 
-__all__ = ["NARROW", "SMALL", "WIDE", "Paper", "draw_lines", "sparkline"]
+__all__ = ["NARROW", "SMALL", "TINY", "WIDE", "Paper", "draw_lines", "sparkline"]
 
-CHARACTER = 6.6
+CHARACTER = 7.4
 LINE_HEIGHT = 14.0
 MOST_DOTS = 16
 
@@ -36,12 +34,12 @@ class Paper:
     x_ticks: int
     y_ticks: int
     named: bool
-    title: bool = False
 
 
 WIDE = Paper(960, 320, 8, 5, named=True)
 NARROW = Paper(360, 250, 4, 5, named=False)
-SMALL = Paper(320, 190, 3, 4, named=False)
+SMALL = Paper(320, 190, 4, 4, named=False)
+TINY = Paper(240, 165, 3, 3, named=False)
 
 
 @final
@@ -57,18 +55,8 @@ class _Plot:
     y: Scale
 
 
-def _end_label(line: Line, panel: LinePanel, paper: Paper) -> str:
-    known = np.flatnonzero(np.isfinite(line.y))
-    if line.style != "solid" or known.size == 0:
-        return ""
-    value = written(float(line.y[known[-1]]), panel.y.unit)
-    several = len({one.label for one in panel.lines if one.style == "solid"}) > 1
-    name = line.label if len(line.label) <= 18 else line.label[:17] + "…"
-    return f"{name} {value}" if paper.named and several else value
-
-
 def _plot(panel: LinePanel, paper: Paper) -> _Plot:
-    longest = max((len(_end_label(line, panel, paper)) for line in panel.lines), default=0)
+    longest = max((len(end_label(line, panel, paper.named)) for line in panel.lines), default=0)
     widest = max(len(tick_label(panel.y, tick)) for tick in ticks(panel.y, paper.y_ticks))
     left, right = 8 + CHARACTER * widest, paper.width - 14 - CHARACTER * max(longest, 3)
     top, bottom = 26.0, paper.height - 38
@@ -82,7 +70,9 @@ def _y_axis(panel: LinePanel, paper: Paper, plot: _Plot) -> Markup:
         base = "base" if tick == 0 or tick == panel.y.low else "grid"
         marks.append(element("path", class_=base, d=f"M{places(plot.left)} {y}H{places(plot.right)}"))
         label = tick_label(panel.y, tick)
-        marks.append(element("text", label, class_="tick end", x=places(plot.left - 6), y=places(float(plot.y(tick)) + 4)))
+        marks.append(
+            element("text", label, class_="tick end", x=places(plot.left - 6), y=places(float(plot.y(tick)) + 4))
+        )
     return Markup("").join(marks)
 
 
@@ -91,8 +81,12 @@ def _x_axis(panel: LinePanel, paper: Paper, plot: _Plot) -> Markup:
     for tick in ticks(panel.x, paper.x_ticks):
         x = float(plot.x(tick))
         marks.append(element("path", class_="base", d=f"M{places(x)} {places(plot.bottom)}v4"))
-        marks.append(element("text", tick_label(panel.x, tick), class_="tick middle", x=places(x), y=places(plot.bottom + 17)))
-    label = element("text", panel.x.label, class_="axis middle", x=places((plot.left + plot.right) / 2), y=paper.height - 5)
+        marks.append(
+            element("text", tick_label(panel.x, tick), class_="tick middle", x=places(x), y=places(plot.bottom + 17))
+        )
+    label = element(
+        "text", panel.x.label, class_="axis middle", x=places((plot.left + plot.right) / 2), y=paper.height - 5
+    )
     return Markup("").join([*marks, label])
 
 
@@ -100,14 +94,18 @@ def _rule(rule: Rule, index: int, plot: _Plot) -> Markup:
     if rule.axis == "y":
         y = float(plot.y(rule.value))
         path = f"M{places(plot.left)} {places(y)}H{places(plot.right)}"
-        label = element("text", rule.label, class_="note end halo", x=places(plot.right), y=places(y - 5))
+        label = element("text", rule.label, class_="remark end halo", x=places(plot.right), y=places(y - 5))
     else:
         x = float(plot.x(rule.value))
         path = f"M{places(x)} {places(plot.top)}V{places(plot.bottom)}"
         close = x > plot.right - CHARACTER * len(rule.label) - 8
-        anchor, shift = ("note end halo", -4) if close else ("note halo", 4)
-        label = element("text", rule.label, class_=anchor, x=places(x + shift), y=places(plot.top + 8 + LINE_HEIGHT * index))
-    return element("g", element("path", class_="rule", d=path), label)
+        anchor, shift = ("remark end halo", -4) if close else ("remark halo", 4)
+        label = element(
+            "text", rule.label, class_=anchor, x=places(x + shift), y=places(plot.top + 8 + LINE_HEIGHT * index)
+        )
+    return element(
+        "g", element("path", class_="rule", d=path), label, class_=None if rule.slot is None else f"run-{rule.slot}"
+    )
 
 
 def _rules(panel: LinePanel, plot: _Plot) -> Markup:
@@ -135,7 +133,9 @@ def _dots(line: Line, places_: list[tuple[float, float]]) -> Markup:
     known = np.isfinite(line.y)
     wanted = known if line.style == "solid" and known.sum() <= MOST_DOTS else _alone(line.y)
     return Markup("").join(
-        element("circle", cx=places(x), cy=places(y), r=2.5) for (x, y), draw in zip(places_, wanted, strict=True) if draw
+        element("circle", cx=places(x), cy=places(y), r=2.5)
+        for (x, y), draw in zip(places_, wanted, strict=True)
+        if draw
     )
 
 
@@ -145,30 +145,26 @@ def _curve(line: Line, plot: _Plot) -> Markup:
     return element("g", _band(line, plot), path, _dots(line, points), class_=f"run-{line.slot} {line.style}")
 
 
-def _spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
-    """Move label positions apart until they are a line height from one another, in their order, within low..high."""
-    order = np.argsort(wanted, kind="stable")
-    placed = np.asarray(wanted, dtype=np.float64)[order]
-    for index in range(1, placed.size):
-        placed[index] = max(placed[index], placed[index - 1] + LINE_HEIGHT)
-    overflow = max(0.0, placed[-1] - high) if placed.size else 0.0
-    for index in range(placed.size - 1, -1, -1):
-        limit = high if index == placed.size - 1 else placed[index + 1] - LINE_HEIGHT
-        placed[index] = min(placed[index], limit) if overflow else placed[index]
-    result = np.empty_like(placed)
-    result[order] = np.maximum(placed, low)
-    return [float(y) for y in result]
-
-
 def _end_labels(panel: LinePanel, paper: Paper, plot: _Plot) -> Markup:
-    labelled = [(line, _end_label(line, panel, paper)) for line in panel.lines]
+    """Write what stands at the ends of the lines: in the margin, apart from one another, or where a line ends early."""
+    labelled = [(line, end_label(line, panel, paper.named)) for line in panel.lines]
     labelled = [(line, label) for line, label in labelled if label]
-    ends = [np.flatnonzero(np.isfinite(line.y))[-1] for line, _ in labelled]
-    wanted = [float(plot.y(line.y[end])) for (line, _), end in zip(labelled, ends, strict=True)]
-    marks = []
-    for (line, label), y in zip(labelled, _spread(wanted, plot.top, plot.bottom), strict=True):
-        marks.append(element("text", label, class_=f"value run-{line.slot}", x=places(plot.right + 7), y=places(y + 4)))
-    return Markup("").join(marks)
+    early = [(line, label) for line, label in labelled if ends_early(line, panel.x)]
+    margin = [one for one in labelled if one not in early]
+    wanted = [_end(line, plot)[1] for line, _ in margin]
+    places_ = [(plot.right, y) for y in spread(wanted, LINE_HEIGHT, plot.top, plot.bottom)]
+    marks = [_end_label(line, label, place) for (line, label), place in zip(margin, places_, strict=True)]
+    return Markup("").join([*marks, *(_end_label(line, label, _end(line, plot)) for line, label in early)])
+
+
+def _end(line: Line, plot: _Plot) -> tuple[float, float]:
+    last = np.flatnonzero(np.isfinite(line.y))[-1]
+    return float(plot.x(line.x[last])), float(plot.y(line.y[last]))
+
+
+def _end_label(line: Line, label: str, place: tuple[float, float]) -> Markup:
+    x, y = place
+    return element("text", label, class_=f"value halo run-{line.slot}", x=places(x + 7), y=places(y + 4))
 
 
 def draw_lines(panel: LinePanel, paper: Paper, **attributes: object) -> Markup:
@@ -192,7 +188,7 @@ def draw_lines(panel: LinePanel, paper: Paper, **attributes: object) -> Markup:
 
 
 def sparkline(values: FloatArray, slot: int, axis: Axis | None = None, width: float = 96, height: float = 22) -> Markup:
-    """Draw the course of a value in a word's space, from 0 to its highest; decoration of a number that stands beside it."""
+    """Draw the course of a value in a word's space, from 0 to its highest, beside the number that it decorates."""
     finite = values[np.isfinite(values)]
     top = axis.high if axis else max(float(finite.max()) if finite.size else 0.0, 1e-12)
     y = Scale(Axis("", 0.0, top), height - 3, 3)(values)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from dormancy.errors import UsageError
 from dormancy.report.charts import Section, Table
@@ -18,10 +18,11 @@ from dormancy.report.sections.further import further_section
 from dormancy.report.sections.lifetimes import lifetimes_section
 from dormancy.report.sections.neurons import neurons_section
 from dormancy.report.sections.overlap import overlap_section
+from dormancy.report.sections.pruning import pruning_section
 from dormancy.report.sections.rank import rank_section
 from dormancy.report.sections.sweep import sweep_section
 from dormancy.report.summary import Summary, summarise
-from dormancy.report.wording import listed, plural, shown
+from dormancy.report.wording import compact, listed, plural, shown
 from dormancy.series import DormancySeries
 
 __all__ = ["ReportView", "RunLabel", "build_view"]
@@ -64,7 +65,9 @@ def _created() -> str:
     try:
         moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"SOURCE_DATE_EPOCH={shown(epoch)!r} is not a number of seconds; unset it or correct it") from error
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH={shown(epoch)!r} is not a number of seconds; unset it or correct it"
+        ) from error
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
@@ -77,16 +80,20 @@ def _subtitle(inputs: Inputs) -> str:
     if not inputs.runs:
         return ""
     checkpoints = sum(run.checkpoints for run in inputs.runs)
-    what = f"{plural(len(inputs.runs), 'run')}, {plural(checkpoints, 'checkpoint')}"
-    taus = ", ".join(f"{tau:g}" for tau in inputs.taus)
-    return f"Dormant neurons in {what}; tau = {taus}"
+    low, high = min(run.x[0] for run in inputs.runs), max(run.x[-1] for run in inputs.runs)
+    span = (
+        f"{inputs.step_unit}s {compact(low)} to {compact(high)}"
+        if low < high
+        else f"{inputs.step_unit} {compact(high)}"
+    )
+    return " · ".join((plural(len(inputs.runs), "run"), plural(checkpoints, "checkpoint"), span))
 
 
 def _run_labels(inputs: Inputs) -> tuple[RunLabel, ...]:
     return tuple(RunLabel(run.label, run.slot, plural(run.checkpoints, "checkpoint")) for run in inputs.runs)
 
 
-def _sections(inputs: Inputs) -> tuple[Section, ...]:
+def _sections(inputs: Inputs, prunings: Sequence[Mapping[str, Any]]) -> tuple[Section, ...]:
     built = (
         dormancy_section(inputs),
         neurons_section(inputs),
@@ -94,6 +101,7 @@ def _sections(inputs: Inputs) -> tuple[Section, ...]:
         lifetimes_section(inputs),
         rank_section(inputs),
         sweep_section(inputs),
+        pruning_section(prunings),
         further_section(inputs),
     )
     return tuple(section for section in built if section is not None)
@@ -104,8 +112,13 @@ def _empty_view(inputs: Inputs, title: str | None) -> ReportView:
     return ReportView(title or _title(inputs), "", _created(), (), "", (), (), None, (), (), (), notes)
 
 
-def build_view(series: Sequence[DormancySeries], *, title: str | None = None) -> ReportView:
-    """Compute everything that a report on these series shows; series without checkpoints become a note."""
+def build_view(
+    series: Sequence[DormancySeries], *, title: str | None = None, prunings: Sequence[Mapping[str, Any]] = ()
+) -> ReportView:
+    """Compute everything that a report on these series shows; series without checkpoints become a note.
+
+    `prunings` are results of `dormancy prune`, schema ``dormancy.prune/1``; they get a chapter.
+    """
     inputs = read_inputs(series)
     named = shown(title, 160) if title else None
     if not inputs.runs:
@@ -119,7 +132,7 @@ def build_view(series: Sequence[DormancySeries], *, title: str | None = None) ->
         taus=inputs.taus,
         summaries=tuple(summarise(inputs, run, tau) for tau in inputs.taus for run in inputs.runs),
         layers=layer_table(inputs),
-        sections=_sections(inputs),
+        sections=_sections(inputs, prunings),
         method=method(inputs),
         provenance=tuple(provenance(inputs)),
         notes=inputs.notes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import count as count_up
 
 from dormancy.io.files import printable
 
@@ -106,9 +107,10 @@ def unique(names: Iterable[str], limit: int = 60) -> tuple[str, ...]:
     >>> unique(["dqn", "redo", "dqn"])
     ('dqn', 'redo', 'dqn (2)')
     """
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     labels = []
     for label in (shown(name, limit) for name in names):
-        seen[label] = seen.get(label, 0) + 1
-        labels.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+        numbered = (label if number == 1 else f"{label} ({number})" for number in count_up(1))
+        labels.append(next(candidate for candidate in numbered if candidate not in taken))
+        taken.add(labels[-1])
     return tuple(labels)

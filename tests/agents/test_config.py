@@ -79,6 +79,7 @@ def test_unknown_fields_name_the_nearest_one() -> None:
 
 
 def test_settings_are_read_by_the_kind_of_the_field() -> None:
+    assert read_settings(["norm=layer"]) == {"norm": "layer"}
     found = read_settings(["gamma=0.9", "hidden=64,32", "clip_rewards=false", "taus=0,0.5", "batch_size=8"])
     assert found == {"gamma": 0.9, "hidden": (64, 32), "clip_rewards": False, "taus": (0, 0.5), "batch_size": 8}
 

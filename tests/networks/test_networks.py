@@ -10,6 +10,7 @@ from torch import nn
 
 from dormancy.errors import UsageError
 from dormancy.networks import ARCHITECTURES, MLPNetwork, NatureNetwork, NetworkSpec, build_network
+from dormancy.networks.layers import crelu
 
 
 def test_every_architecture_is_rebuilt_from_plain_options() -> None:
@@ -40,7 +41,7 @@ def test_weights_are_xavier_uniform_and_biases_zero() -> None:
 
 def test_pytorchs_own_initial_bound_is_another_one() -> None:
     torch.manual_seed(0)
-    assert float(nn.Linear(512, 64).weight.abs().max()) == pytest.approx(0.04419, abs=1e-4)
+    assert float(nn.Linear(512, 64).weight.detach().abs().max()) == pytest.approx(0.04419, abs=1e-4)
 
 
 def test_pixels_are_scaled_inside() -> None:
@@ -73,8 +74,37 @@ def test_dense_networks_flatten_their_input() -> None:
         (NetworkSpec("nature", {"outputs": 2, "width": 0}), "width must be positive"),
         (NetworkSpec("nature", {"outputs": 2, "observation_shape": [4, 20, 20]}), "too small"),
         (NetworkSpec("mlp", {"inputs": 3, "outputs": 2, "activation": "relo"}), "did you mean 'relu'"),
+        (NetworkSpec("mlp", {"inputs": 3, "outputs": 2, "norm": "batch"}), "'layer' or None"),
     ],
 )
 def test_what_cannot_be_built_says_why(spec: NetworkSpec, word: str) -> None:
     with pytest.raises(UsageError, match=word):
         build_network(spec)
+
+
+@pytest.mark.parametrize("norm", [None, "layer"])
+def test_crelu_doubles_what_is_read_and_keeps_one_of_each_pair_silent(norm: str | None) -> None:
+    model = MLPNetwork(5, 3, hidden=(8, 4), activation="crelu", norm=norm)
+    assert model.head.in_features == 8
+    assert model(torch.randn(6, 5)).shape == (6, 3)
+    hidden = crelu(torch.randn(6, 8))
+    assert not (hidden[:, :8] * hidden[:, 8:]).any()
+
+
+def test_layer_norm_stands_before_the_nonlinearity() -> None:
+    model = MLPNetwork(5, 3, hidden=(64,), norm="layer", activation="tanh").eval()
+    inputs = torch.randn(9, 5)
+    dense = inputs @ model.get_submodule("fc1").weight.T  # type: ignore[operator, union-attr]
+    expected = torch.tanh((dense - dense.mean(1, keepdim=True)) / dense.std(1, correction=0, keepdim=True))
+    with torch.no_grad():
+        found = model(inputs)
+        assert torch.allclose(found, expected @ model.head.weight.T, atol=1e-4)
+
+
+def test_layer_norm_of_maps_is_over_channels_and_positions() -> None:
+    model = NatureNetwork(3, width=0.25, norm="layer")
+    maps = torch.randn(2, 8, 20, 20) * 5 + 1
+    with torch.no_grad():
+        found = model.norm1(maps)
+    assert found.mean(dim=(1, 2, 3)).abs().max() < 1e-5
+    assert (found.std(dim=(1, 2, 3)) - 1).abs().max() < 1e-2

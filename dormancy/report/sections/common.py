@@ -10,24 +10,29 @@ import numpy as np
 from dormancy.metrics import FloatArray
 from dormancy.report.charts import Axis, Cell, Column, Line, LinePanel, Table, Unit
 from dormancy.report.inputs import Inputs, Run, Scope
-from dormancy.report.scales import nice_ceiling
-from dormancy.report.wording import compact, count, number, percent
+from dormancy.report.scales import nice_ceiling, written
+from dormancy.report.wording import count
 
 __all__ = [
+    "Band",
     "Curve",
     "RunCurve",
     "by_scope",
     "curve_panel",
+    "curve_panels",
     "curve_table",
     "first_last",
+    "line_styles",
+    "no_band",
     "step_axis",
     "step_words",
     "value_axis",
-    "written",
 ]
 
 Curve: TypeAlias = Callable[[Run, Scope], FloatArray]
 RunCurve: TypeAlias = Callable[[Run], FloatArray]
+Band: TypeAlias = Callable[[Run, Scope], tuple[FloatArray, FloatArray] | None]
+"""The interval around a curve, low and high, or None where it is not known."""
 
 
 def step_axis(inputs: Inputs) -> Axis:
@@ -46,11 +51,6 @@ def value_axis(label: str, values: Sequence[FloatArray], unit: Unit = "number", 
     top = nice_ceiling(float(finite.max()))
     low = 0.0 if finite.min() >= 0 else -nice_ceiling(-float(finite.min()))
     return Axis(label, low, min(top, 1.0) if unit == "percent" else top, unit)
-
-
-def written(value: float, unit: Unit) -> str:
-    """Write a value in its unit."""
-    return {"percent": percent, "number": number, "step": compact}[unit](value)
 
 
 def step_words(inputs: Inputs, step: float) -> str:
@@ -75,13 +75,35 @@ def first_last(inputs: Inputs, run: Run, values: FloatArray, unit: Unit) -> str:
     return f"{run.label}: from {start} to {end}, highest {written(float(np.nanmax(values)), unit)}."
 
 
-def curve_panel(inputs: Inputs, scope: Scope, curve: Curve, y: Axis, what: str) -> LinePanel:
-    """Draw one curve per run that has the layer."""
-    runs = inputs.having(scope)
-    values = [curve(run, scope) for run in runs]
-    lines = tuple(Line(run.label, run.x, y_values, run.slot) for run, y_values in zip(runs, values, strict=True))
-    said = " ".join(first_last(inputs, run, shown, y.unit) for run, shown in zip(runs, values, strict=True))
-    return LinePanel(scope.label, f"{what}, {scope.label}. {said}", step_axis(inputs), y, lines)
+def no_band(run: Run, scope: Scope) -> None:
+    """Return nothing: the curve has no interval."""
+
+
+def curve_panel(inputs: Inputs, scope: Scope, curve: Curve, y: Axis, what: str, band: Band = no_band) -> LinePanel:
+    """Draw one curve per run that has the layer, with its interval where `band` knows one."""
+    lines, said = [], []
+    for run in inputs.having(scope):
+        values, (low, high) = curve(run, scope), band(run, scope) or (None, None)
+        lines.append(Line(run.label, run.x, values, run.slot, low=low, high=high))
+        said.append(first_last(inputs, run, values, y.unit))
+        if low is not None and high is not None and np.isfinite(low[-1]):
+            said.append(
+                f"95 % interval of the last {written(float(low[-1]), y.unit)} to {written(float(high[-1]), y.unit)}."
+            )
+    return LinePanel(scope.label, f"{what}, {scope.label}. {' '.join(said)}", step_axis(inputs), y, tuple(lines))
+
+
+def line_styles(inputs: Inputs) -> tuple[tuple[str, str], ...]:
+    """Return the legend of figures that compare the last checkpoint with the first."""
+    last = ("solid", "last checkpoint")
+    return () if inputs.still else (last, ("faint", "first checkpoint"))
+
+
+def curve_panels(
+    inputs: Inputs, scopes: Sequence[Scope], curve: Curve, y: Axis, what: str, band: Band = no_band
+) -> tuple[LinePanel, ...]:
+    """Draw one panel per layer; none where there is one checkpoint only, whose numbers a table tells better."""
+    return () if inputs.still else tuple(curve_panel(inputs, scope, curve, y, what, band) for scope in scopes)
 
 
 def by_scope(scopes: Sequence[Scope], curve: Curve) -> tuple[tuple[str, RunCurve], ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from dormancy.metrics import METRICS, FloatArray
 from dormancy.report.charts import Figure, Section
 from dormancy.report.inputs import Inputs, Run, Scope
-from dormancy.report.sections.common import by_scope, curve_panel, curve_table, value_axis
+from dormancy.report.sections.common import by_scope, curve_panels, curve_table, value_axis
 from dormancy.report.sections.rank import RANKS
 from dormancy.report.wording import shown
 
@@ -32,7 +32,7 @@ def _figure(inputs: Inputs, name: str, index: int) -> Figure | None:
     return Figure(
         key=f"metric-{index}",
         title=title[:1].upper() + title[1:],
-        panels=tuple(curve_panel(inputs, scope, curve, axis, title) for scope in scopes),
+        panels=curve_panels(inputs, scopes, curve, axis, title),
         table=curve_table(inputs, by_scope(scopes, curve), "number", title),
         caption=formula,
     )
@@ -44,4 +44,4 @@ def further_section(inputs: Inputs) -> Section | None:
     drawn = (_figure(inputs, name, index) for index, name in enumerate(names))
     figures = [figure for figure in drawn if figure is not None]
     question = "What else was measured on these checkpoints?"
-    return Section("further", "Further measurements", question, figures) if figures else None
+    return Section("further", "Further", "Further measurements", question, figures) if figures else None

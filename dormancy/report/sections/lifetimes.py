@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dormancy.lifetimes import fell_dormant, spells, survival, woke
 from dormancy.metrics import FloatArray
 from dormancy.metrics.overlap import BoolArray
 from dormancy.report.charts import Axis, Figure, Line, LinePanel, Section
 from dormancy.report.inputs import Inputs, Run
-from dormancy.report.persistence import fell_dormant, spells, survival, woke
 from dormancy.report.sections.common import RunCurve, curve_table, step_axis, value_axis
 from dormancy.report.wording import number, percent, plural
 
@@ -22,7 +22,11 @@ def _survival_words(run: Run, curve: FloatArray, found: int) -> str:
         return f"{run.label}: no neuron was ever dormant."
     known = np.flatnonzero(np.isfinite(curve))
     half = np.flatnonzero(curve <= 0.5)
-    median = f"half of them end within {plural(half[0], 'checkpoint')}" if half.size else "fewer than half of them are seen to end"
+    median = (
+        f"half of them end within {plural(half[0], 'checkpoint')}"
+        if half.size
+        else "fewer than half of them are seen to end"
+    )
     last = int(known[-1])
     return f"{run.label}: {plural(found, 'spell')}; {median}; {percent(float(curve[last]))} last longer than {last}."
 
@@ -39,7 +43,9 @@ def _survival_panel(inputs: Inputs, tau: float) -> LinePanel:
     return LinePanel("still dormant", alt, x, Axis("spells", 0.0, 1.0, "percent"), tuple(lines))
 
 
-def _flow_panel(inputs: Inputs, tau: float, title: str, flow: Callable[[BoolArray], FloatArray], top: float) -> LinePanel:
+def _flow_panel(
+    inputs: Inputs, tau: float, title: str, flow: Callable[[BoolArray], FloatArray], top: float
+) -> LinePanel:
     counts = [flow(run.dormant(inputs.network, tau)) for run in inputs.runs]
     lines = tuple(Line(run.label, run.x, values, run.slot) for run, values in zip(inputs.runs, counts, strict=True))
     totals = (f"{run.label}: {number(float(np.nansum(v)))} in all." for run, v in zip(inputs.runs, counts, strict=True))
@@ -68,7 +74,8 @@ def _figure(inputs: Inputs, tau: float) -> Figure:
         title="Falling dormant, waking up, staying dormant",
         panels=panels,
         table=curve_table(inputs, flows, "number", f"Neurons that changed since the checkpoint before, tau = {tau:g}"),
-        caption="Whole network. A spell still running at the last checkpoint counts as long as it was seen (Kaplan-Meier).",
+        caption=f"Whole network, tau = {tau:g}. A spell that the last checkpoint cuts off counts as long as it was "
+        "seen (Kaplan-Meier).",
         tau=tau,
     )
 
@@ -76,6 +83,8 @@ def _figure(inputs: Inputs, tau: float) -> Figure:
 def lifetimes_section(inputs: Inputs) -> Section:
     """Return flows into and out of dormancy and the survival of spells, for every tau."""
     title, question = "Lifetimes", "Do dormant neurons wake up again?"
-    if all(run.checkpoints < 2 for run in inputs.runs):
-        return Section("lifetimes", title, question, empty="Lifetimes need two checkpoints or more, and there is one.")
-    return Section("lifetimes", title, question, [_figure(inputs, tau) for tau in inputs.taus])
+    if inputs.still:
+        return Section(
+            "lifetimes", title, title, question, empty="Lifetimes need two checkpoints or more, and there is one."
+        )
+    return Section("lifetimes", title, title, question, [_figure(inputs, tau) for tau in inputs.taus])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dormancy.lifetimes import by_time_dormant, current_streaks
 from dormancy.report.charts import Column, Figure, LevelScale, RasterPanel, Section, Table
 from dormancy.report.inputs import Inputs, Run, Scope
 from dormancy.report.levels import score_levels, score_scale
-from dormancy.report.persistence import by_time_dormant, current_streaks
 from dormancy.report.wording import percent, plural
 
 __all__ = ["neurons_section"]
@@ -17,10 +17,10 @@ def _panel(inputs: Inputs, run: Run, scope: Scope, scale: LevelScale) -> RasterP
     dormant, scores = run.dormant(scope, inputs.tau), run.scores(scope)
     order = by_time_dormant(dormant, scores)
     always, ever = int(dormant.all(axis=0).sum()), int(dormant.any(axis=0).sum())
+    seen = f"{plural(order.size, 'neuron')} at {plural(run.checkpoints, 'checkpoint')}"
     alt = (
-        f"{scope.label} of {run.label}: scores of {plural(order.size, 'neuron')} at {plural(run.checkpoints, 'checkpoint')}, "
-        f"the longest dormant on top. At tau = {inputs.tau:g}, {ever} ({percent(ever / order.size)}) were dormant at some "
-        f"checkpoint and {always} at every one."
+        f"{scope.label} of {run.label}: scores of {seen}, the longest dormant on top. At tau = {inputs.tau:g}, {ever} "
+        f"({percent(ever / order.size)}) were dormant at some checkpoint and {always} at every one."
     )
     return RasterPanel(
         title=run.label,
@@ -32,7 +32,6 @@ def _panel(inputs: Inputs, run: Run, scope: Scope, scale: LevelScale) -> RasterP
         rows=tuple(int(neuron) for neuron in order),
         columns=tuple(int(step) for step in run.x),
         x_label=f"{inputs.step_unit}s",
-        y_label="neurons",
     )
 
 
@@ -53,11 +52,20 @@ def _table(inputs: Inputs, scope: Scope) -> Table:
         streaks, share = current_streaks(dormant), dormant.mean(axis=0)
         more += max(0, len(ever) - LISTED)
         for one in ever[:LISTED]:
-            rows.append((run.label, one, float(share[one]), int(streaks[one]), float(scores[0, one]), float(scores[-1, one])))
+            rows.append(
+                (run.label, one, float(share[one]), int(streaks[one]), float(scores[0, one]), float(scores[-1, one]))
+            )
             slots.append(run.slot)
     note = f"{plural(more, 'more neuron')} dormant at some checkpoint not listed." if more else ""
     caption = f"{scope.label}: neurons dormant the longest at tau = {inputs.tau:g}"
     return Table(caption, columns, tuple(rows), note or ("" if rows else "No neuron was ever dormant."), tuple(slots))
+
+
+def _sizes(inputs: Inputs, scope: Scope) -> str:
+    sizes = {run.label: run.size(scope) for run in inputs.having(scope)}
+    if len(set(sizes.values())) == 1:
+        return plural(next(iter(sizes.values())), "neuron")
+    return ", ".join(f"{plural(size, 'neuron')} in {label}" for label, size in sizes.items())
 
 
 def neurons_section(inputs: Inputs) -> Section:
@@ -69,11 +77,12 @@ def neurons_section(inputs: Inputs) -> Section:
             title=scope.label,
             panels=tuple(_panel(inputs, run, scope, scale) for run in inputs.having(scope)),
             table=_table(inputs, scope),
+            caption=_sizes(inputs, scope),
         )
         for index, scope in enumerate(inputs.layers)
     ]
     question = (
-        f"Which neurons are dormant, when, and do they come back? One row a neuron, one column a checkpoint; the darker, the "
-        f"lower the score. Sorted by time dormant at tau = {inputs.tau:g}."
+        "Which neurons are dormant, when, and do they come back? One row a neuron, one column a checkpoint; the stronger "
+        f"the colour, the lower the score. Sorted by time dormant at tau = {inputs.tau:g}."
     )
-    return Section("neurons", "Neuron by neuron", question, figures)
+    return Section("neurons", "Neurons", "Neuron by neuron", question, figures)

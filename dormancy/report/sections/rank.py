@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 
 from dormancy.metrics import METRICS, FloatArray
-from dormancy.report.charts import Axis, Figure, LinePanel, Rule, Section
+from dormancy.report.charts import Figure, LinePanel, Rule, Section
 from dormancy.report.inputs import Inputs, Run, Scope
-from dormancy.report.sections.common import by_scope, curve_panel, curve_table, value_axis
+from dormancy.report.sections.common import by_scope, curve_panel, curve_panels, curve_table, value_axis
 from dormancy.report.sections.spectrum import spectrum_figure
 from dormancy.report.wording import count
 
@@ -52,11 +52,11 @@ def _srank_figure(inputs: Inputs, scopes: tuple[Scope, ...]) -> Figure:
     curve, title = partial(_rank, name=SRANK), METRICS[SRANK].title
     drawn = [(run, scope) for scope in scopes for run in inputs.having(scope)]
     axis = value_axis("rank", [curve(run, scope) for run, scope in drawn], least=max(attainable(*one) for one in drawn))
-    panels = [curve_panel(inputs, scope, curve, axis, title) for scope in scopes]
+    panels = curve_panels(inputs, scopes, curve, axis, title)
     return Figure(
         key="rank-srank",
         title=title,
-        panels=tuple(_with_rules(inputs, scope, panel) for scope, panel in zip(scopes, panels, strict=True)),
+        panels=tuple(_with_rules(inputs, scope, panel) for scope, panel in zip(scopes, panels, strict=False)),
         table=curve_table(inputs, by_scope(scopes, curve), "number", title),
         caption=METRICS[SRANK].formula,
         wide=len(scopes) == 1,
@@ -75,7 +75,7 @@ def _others_figure(inputs: Inputs, scope: Scope, names: tuple[str, ...]) -> Figu
     return Figure(
         key=f"rank-others-{inputs.layers.index(scope)}",
         title=f"Other ranks of {scope.label}",
-        panels=tuple(_rank_panel(inputs, name, scope) for name in names),
+        panels=tuple(_rank_panel(inputs, name, scope) for name in names if not inputs.still),
         table=curve_table(inputs, columns, "number", f"Ranks of {scope.label}"),
         caption="Each on a scale of its own: they count different things and cannot be compared with one another.",
     )
@@ -95,4 +95,4 @@ def rank_section(inputs: Inputs) -> Section:
     figures += [figure for figure in spectra if figure is not None]
     figures += _other_figures(inputs)
     empty = "" if figures else "No rank was measured in these scans; `dormancy scan --metrics srank` measures it."
-    return Section("rank", title, question, figures, empty=empty)
+    return Section("rank", "Rank", title, question, figures, empty=empty)

@@ -8,7 +8,7 @@ from dormancy.graph.neurons import IntArray
 from dormancy.metrics import FloatArray
 from dormancy.report.charts import Axis, Cell, Column, Figure, Line, LinePanel, Rule, Table
 from dormancy.report.inputs import Inputs, Run, Scope
-from dormancy.report.sections.common import step_words
+from dormancy.report.sections.common import line_styles, step_words
 from dormancy.report.wording import count, number
 
 __all__ = ["spectrum_figure"]
@@ -33,7 +33,7 @@ def _thinned(size: int) -> IntArray:
 def _line(label: str, values: FloatArray, slot: int, first: bool) -> Line:
     kept = _thinned(values.size)
     y = np.where(values[kept] >= FLOOR, values[kept], np.nan)
-    return Line(label, kept + 1.0, y, slot, "faint" if first else "solid")
+    return Line(label, (kept + 1).astype(np.float64), y, slot, "faint" if first else "solid")
 
 
 def _lines(inputs: Inputs, scope: Scope) -> list[Line]:
@@ -47,8 +47,7 @@ def _lines(inputs: Inputs, scope: Scope) -> list[Line]:
 
 def _rules(inputs: Inputs, scope: Scope) -> tuple[Rule, ...]:
     ranks = [(run, float(run.measured("srank", scope)[-1])) for run in inputs.having(scope)]
-    prefix = {run.slot: f"{run.label} " if inputs.several else "" for run, _ in ranks}
-    return tuple(Rule("x", rank, f"{prefix[run.slot]}srank {number(rank)}") for run, rank in ranks if np.isfinite(rank))
+    return tuple(Rule("x", rank, f"srank {number(rank)}", run.slot) for run, rank in ranks if np.isfinite(rank))
 
 
 def _said(inputs: Inputs, scope: Scope) -> str:
@@ -88,5 +87,5 @@ def spectrum_figure(inputs: Inputs, scope: Scope, index: int) -> Figure | None:
         table=_table(inputs, scope),
         caption=f"Singular values of the uncentred features, relative to the largest; below {FLOOR:g} not drawn.",
         wide=True,
-        legend=(("solid", "last checkpoint"), ("faint", "first checkpoint")),
+        legend=line_styles(inputs),
     )

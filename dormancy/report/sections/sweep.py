@@ -5,21 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from dormancy.metrics import FloatArray
+from dormancy.metrics.sweep import SWEEP, tau_sweep
 from dormancy.report.charts import Axis, Cell, Column, Figure, Line, LinePanel, Rule, Section, Table
 from dormancy.report.inputs import Inputs, Run, Scope
+from dormancy.report.sections.common import line_styles
 from dormancy.report.wording import percent
 
-__all__ = ["share_at", "sweep_section"]
+__all__ = ["sweep_section"]
 
 LOW, HIGH = 1e-3, 2.0
 POINTS = 72
-LISTED = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-
-
-def share_at(scores: FloatArray, taus: FloatArray) -> FloatArray:
-    """Return the share of scores at or below each tau; a score that is not finite is never below."""
-    ordered = np.sort(scores[np.isfinite(scores)])
-    return np.searchsorted(ordered, taus, side="right") / max(scores.size, 1)
 
 
 def _grid(inputs: Inputs) -> FloatArray:
@@ -32,11 +27,13 @@ def _panel(inputs: Inputs, scope: Scope) -> LinePanel:
     for run in inputs.having(scope):
         scores = run.scores(scope)
         if run.checkpoints > 1:
-            lines.append(Line(f"{run.label}, first", grid, share_at(scores[0], grid), run.slot, "faint"))
-        lines.append(Line(run.label, grid, share_at(scores[-1], grid), run.slot))
-        shares = share_at(scores[-1], np.asarray(inputs.taus))
+            lines.append(Line(f"{run.label}, first", grid, tau_sweep(scores[0], grid), run.slot, "faint"))
+        lines.append(Line(run.label, grid, tau_sweep(scores[-1], grid), run.slot))
+        shares = tau_sweep(scores[-1], np.asarray(inputs.taus))
         said.append(
-            f"{run.label}: " + ", ".join(f"{percent(s)} at {t:g}" for t, s in zip(inputs.taus, shares, strict=True)) + "."
+            f"{run.label}: "
+            + ", ".join(f"{percent(s)} at {t:g}" for t, s in zip(inputs.taus, shares, strict=True))
+            + "."
         )
     alt = f"Share of neurons of {scope.label} with a score of at most tau, last checkpoint. {' '.join(said)}"
     x = Axis("tau", LOW, HIGH, kind="zerolog")
@@ -45,11 +42,11 @@ def _panel(inputs: Inputs, scope: Scope) -> LinePanel:
 
 
 def _row(run: Run, scope: Scope, taus: FloatArray) -> tuple[Cell, ...]:
-    return (run.label, scope.label, *map(float, share_at(run.scores(scope)[-1], taus)))
+    return (run.label, scope.label, *map(float, tau_sweep(run.scores(scope)[-1], taus)))
 
 
 def _table(inputs: Inputs) -> Table:
-    taus = np.unique([*LISTED, *inputs.taus])
+    taus = np.unique([*SWEEP, *inputs.taus])
     columns = (Column("run", "text"), Column("layer", "text"), *(Column(f"tau {tau:g}", "percent") for tau in taus))
     drawn = [(run, scope) for run in inputs.runs for scope in inputs.scopes if run.has(scope)]
     rows = tuple(_row(run, scope, taus) for run, scope in drawn)
@@ -59,12 +56,12 @@ def _table(inputs: Inputs) -> Table:
 def sweep_section(inputs: Inputs) -> Section:
     """Return the share of dormant neurons as a function of tau, for the network and every layer."""
     figure = Figure(
-        key="sweep",
+        key="sweep-shares",
         title="Dormant share at every tau",
         panels=tuple(_panel(inputs, scope) for scope in inputs.scopes),
         table=_table(inputs),
         caption="A flat line around the tau in use means that its choice hardly matters; a steep one, that it decides.",
-        legend=(("solid", "last checkpoint"), ("faint", "first checkpoint")),
+        legend=line_styles(inputs),
     )
     question = "How much does the share depend on the threshold?"
-    return Section("sweep", "Tau sweep", question, [figure])
+    return Section("sweep", "Tau", "Tau sweep", question, [figure])

@@ -90,7 +90,8 @@
   for (const chart of all("svg.chart[data-figure]")) {
     const panel = data.figures[chart.dataset.figure].panels[Number(chart.dataset.panel)];
     const [left, top, right, bottom] = chart.dataset.plot.split(" ").map(Number);
-    const xs = [...new Set(panel.lines.flatMap((line) => line.x))].sort((a, b) => a - b);
+    const grid = (line) => data.grids[line.x];
+    const xs = [...new Set(panel.lines.flatMap(grid))].sort((a, b) => a - b);
     const places = xs.map((x) => left + part(panel.x, x) * (right - left));
     const cursor = document.createElementNS(SVG, "path");
     cursor.setAttribute("class", "cursor");
@@ -98,14 +99,14 @@
 
     function show(index, y) {
       at = index;
-      const values = panel.lines.map((line) => [line, line.y[line.x.indexOf(xs[at])]]).filter((pair) => known(pair[1]));
+      const values = panel.lines.map((line) => [line, line.y[grid(line).indexOf(xs[at])]]).filter((pair) => known(pair[1]));
       const named = panel.lines.length > 1;
       const rows = values.map(([line, value]) => `${named ? line.label + ": " : ""}${written(value, panel.y.unit)}`);
       const box = chart.getBoundingClientRect();
       cursor.setAttribute("d", `M${places[at]} ${top}V${bottom}`);
       chart.append(cursor);
       const unit = panel.x.label.replace(/s$/, "");
-      showTip([`${unit} ${number(xs[at])}`, ...(rows.length ? rows : ["no value"])], box.left + (places[at] * box.width) / chart.viewBox.baseVal.width, y);
+      showTip([`${unit} ${written(xs[at], panel.x.unit)}`, ...(rows.length ? rows : ["no value"])], box.left + (places[at] * box.width) / chart.viewBox.baseVal.width, y);
     }
     const hide = () => { cursor.remove(); hideTip(); };
     chart.addEventListener("pointermove", (event) => {
@@ -171,9 +172,31 @@
     if (!times) return `${name}: never dormant at tau = ${tau}; last ${last}.`;
     let streak = 0;
     while (streak < total && dormant[total - 1 - streak]) streak += 1;
-    const since = `since ${panel.unit} ${number(panel.columns[total - streak])}`;
+    const since = `since ${data.unit} ${number(panel.columns[total - streak])}`;
     const now = streak ? `${since} (${streak} in a row)` : "not now";
     return `${name}: dormant at ${times} of ${plural(total, "checkpoint")} at tau = ${tau}, ${now}; last ${last}.`;
+  }
+  function draw(name, attributes, text = "") {
+    const made = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.textContent = text;
+    return made;
+  }
+  /** One neuron's scores over the checkpoints, on the logarithmic scale of the levels; ground where it was dormant. */
+  function historyChart(levels, panel, scale) {
+    const [width, height, foot] = [480, 56, 14];
+    const step = width / levels.length;
+    const top = scale.first + scale.edges.length - 1;
+    const y = (level) => 2 + (height - foot - 4) * (1 - Math.max(level - 1, 0) / (top - 1));
+    const chart = draw("svg", { class: `history run-${panel.slot}`, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+    levels.forEach((level, index) => {
+      if (isDormant(level, scale)) chart.append(draw("rect", { class: "dormant", x: index * step, y: 0, width: step, height: height - foot }));
+    });
+    const path = [...levels].map((level, index) => (level ? `M${index * step} ${y(level)}h${step}` : "")).join("");
+    chart.append(draw("path", { class: "base", d: `M0 ${height - foot}H${width}` }), draw("path", { class: "line", d: path }));
+    chart.append(draw("text", { x: 0, y: height - 2 }, number(panel.columns[0])));
+    chart.append(draw("text", { x: width, y: height - 2, "text-anchor": "end" }, number(panel.columns[panel.columns.length - 1])));
+    return chart;
   }
   for (const picker of all("form.picker")) {
     const figure = document.getElementById(picker.dataset.figure);
@@ -200,7 +223,9 @@
       const levels = (await picture(rasters[index]))(row);
       mark(rasters[index], row, panel.rows.length);
       const run = panels.length > 1 ? `${panel.title}. ` : "";
-      output.textContent = run + historyWords(panel.rows[row], levels, { ...panel, unit: data.unit }, scale);
+      output.textContent = run + historyWords(panel.rows[row], levels, panel, scale);
+      all(".history", picker).forEach((old) => old.remove());
+      picker.append(historyChart(levels, panel, scale));
       return levels;
     }
     function keep(index, row) {

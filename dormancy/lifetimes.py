@@ -31,7 +31,7 @@ def current_streaks(dormant: BoolArray) -> IntArray:
     array([2, 0])
     """
     awake = ~dormant[::-1]
-    return np.where(awake.any(axis=0), awake.argmax(axis=0), dormant.shape[0]).astype(np.int64)
+    return np.asarray(np.where(awake.any(axis=0), awake.argmax(axis=0), dormant.shape[0]), dtype=np.int64)
 
 
 def spells(dormant: BoolArray) -> Spells:

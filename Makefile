@@ -1,0 +1,71 @@
+# Needs Python 3.11+, make and a package index. PYTHON, VENV, JOBS and PIP_ARGS can be overridden.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+PIP_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_ARGS) -c constraints/ci.txt
+
+# Compiling all of torch would double the time of an install; what is used is compiled when it is first used.
+unexport PYTHONDONTWRITEBYTECODE
+RUNS := fixtures/breakout-dqn fixtures/breakout-redo
+
+# Tests run side by side; more threads than cores would only get in each other's way.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-browser check bench format clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
+		printf '%-14s%s\n' "$$name" "$$what"; done
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints/ci.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints/ci.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+demo: $(VENV)/.installed  ## scan the two fixture runs and build demo/report.html
+	@mkdir -p demo
+	$(BIN)/dormancy scan $(RUNS) --tau 0.1 --tau 0
+	@echo
+	$(BIN)/dormancy report $(RUNS) --tau 0.1 --tau 0 -o demo/report.html --png demo/figures --force --quiet
+	@echo
+	@echo "$(CURDIR)/demo/report.html"
+
+test: $(VENV)/.installed-dev  ## run the tests and doctests, without those that take minutes
+	$(PYTEST)
+
+test-slow: $(VENV)/.installed-dev  ## run the tests that take minutes
+	$(PYTEST) -m slow
+
+test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless Chromium
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+		echo "error: no Chromium found; install one (Debian, Ubuntu: apt-get install chromium) and try again" >&2; exit 1; }
+	$(PYTEST) -m browser
+
+check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doctests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) dormancy cli agents
+
+bench: $(VENV)/.installed-dev  ## measure what a scan costs
+	$(BIN)/python benchmarks/scan.py
+
+format: $(VENV)/.installed-dev  ## repair what ruff can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what the other targets made, save the virtual environment
+	rm -rf demo dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,68 @@
+"""A checkpoint and the sample it is looked at with, opened together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dormancy.errors import SampleError, SampleRequired
+from dormancy.io.checkpoint import Checkpoint
+from dormancy.io.files import printable
+from dormancy.io.folders import find_sample
+from dormancy.io.hdf5 import open_sample
+from dormancy.io.readers import load_checkpoint
+from dormancy.io.sample import ReplaySample
+
+__all__ = ["checkpoint_name", "environments_differ", "open_pair", "require_same_environment"]
+
+
+@contextmanager
+def open_pair(
+    checkpoint: Checkpoint | str | os.PathLike[str], sample: ReplaySample | str | os.PathLike[str] | None
+) -> Iterator[tuple[Checkpoint, ReplaySample]]:
+    """Read a checkpoint and open its sample; either may be given ready. None takes the sample beside the checkpoint.
+
+    Raises `FileError` and its kin for files that cannot be read, and `SampleRequired` when there is no sample.
+    """
+    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+    if isinstance(sample, ReplaySample):
+        yield loaded, sample
+        return
+    with open_sample(_sample_of(loaded) if sample is None else sample) as opened:
+        yield loaded, opened
+
+
+def _sample_of(checkpoint: Checkpoint) -> os.PathLike[str]:
+    found = find_sample(checkpoint.source.path) if checkpoint.source else None
+    if found is None:
+        raise SampleRequired(f"{checkpoint_name(checkpoint)}: no sample lies beside it; give one with --sample FILE")
+    return found
+
+
+def checkpoint_name(checkpoint: Checkpoint) -> str:
+    """Name a checkpoint in a message: its path, where it has one."""
+    return printable(checkpoint.source.path) if checkpoint.source else "the checkpoint"
+
+
+def environments_differ(checkpoint: Checkpoint, sample: ReplaySample) -> bool:
+    """Whether both say where they come from, and say different things."""
+    there = sample.provenance.get("env_id")
+    return bool(checkpoint.env_id and there and _world(there) != _world(checkpoint.env_id))
+
+
+def require_same_environment(checkpoint: Checkpoint, sample: ReplaySample) -> None:
+    """Raise `SampleError` for a sample of another environment: rewriting by it would rewrite the wrong neurons."""
+    if environments_differ(checkpoint, sample):
+        name = printable(sample.source.path) if sample.source else "the sample"
+        raise SampleError(
+            f"{name}: a sample of {printable(sample.provenance['env_id'], 60)}, but {checkpoint_name(checkpoint)} was "
+            f"trained on {printable(str(checkpoint.env_id), 60)}; give a sample of that environment"
+        )
+
+
+def _world(env_id: str) -> str:
+    """Return what names of one environment have in common: ALE/Pong-v5 and PongNoFrameskip-v4 are both pong."""
+    bare = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2])
+    return re.sub(r"(NoFrameskip|Deterministic)$", "", bare).lower()

@@ -1,0 +1,190 @@
+"""From a checkpoint to a pruned one that says what was taken out of which file, and what that did."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, final
+
+import torch
+
+from dormancy import __version__
+from dormancy.errors import SampleError, SampleRequired
+from dormancy.io import Checkpoint, ReplaySample, Source, find_sample, load_checkpoint, open_sample, printable
+from dormancy.networks import resized
+from dormancy.probe import BATCH
+from dormancy.pruning.bench import DRAWS, PruneBench
+from dormancy.pruning.effect import PruneEffect
+from dormancy.pruning.plan import Mode, PrunePlan
+from dormancy.pruning.surgery import prune, pruned_optimizer_state
+
+__all__ = ["PrunedCheckpoint", "prune_checkpoint", "prune_on", "pruning_bench", "pruning_inputs"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class PrunedCheckpoint:
+    """A pruned checkpoint, ready to be saved, with the plan that made it and its measured effect.
+
+    `source` and `sample` are the files it was made from; the checkpoint's own metadata names them too.
+    """
+
+    checkpoint: Checkpoint
+    plan: PrunePlan
+    effect: PruneEffect
+    tau: float
+    source: Source | None
+    sample: Source | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe it in JSON-able form, without the parameters."""
+        return {
+            "checkpoint": asdict(self.source) if self.source else None,
+            "sample": asdict(self.sample) if self.sample else None,
+            "env_id": self.checkpoint.env_id,
+            "agent_step": self.checkpoint.agent_step,
+            "gradient_step": self.checkpoint.gradient_step,
+            "tau": self.tau,
+            **self.plan.to_dict(),
+            "effect": self.effect.to_dict(),
+        }
+
+
+def prune_checkpoint(
+    checkpoint: Checkpoint | str | os.PathLike[str],
+    sample: ReplaySample | str | os.PathLike[str] | None = None,
+    tau: float = 0.0,
+    mode: Mode = "mask",
+    *,
+    layers: str | None = None,
+    keep_one: bool = False,
+    allow_inexact: bool = False,
+    batch_size: int = BATCH,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> PrunedCheckpoint:
+    """Prune the tau-dormant neurons of a checkpoint and measure what that does; nothing is written.
+
+    Without a sample, the one beside the checkpoint is taken. The other options are those of `PruneBench` and
+    `PruneBench.effect`. Save the result with ``save_checkpoint(path, pruned.checkpoint)``.
+
+    Raises what `dormancy.scan_checkpoint` and `PrunePlanner.plan` raise; besides, `SampleError` for a sample of another
+    environment, and `RewriteRefused` for an architecture that cannot be built narrower.
+    """
+    with pruning_inputs(checkpoint, sample) as (loaded, opened):
+        bench = pruning_bench(
+            loaded, opened, layers=layers, keep_one=keep_one, allow_inexact=allow_inexact, batch_size=batch_size
+        )
+        return prune_on(bench, loaded, opened, tau, mode, draws=draws, seed=seed)
+
+
+@contextmanager
+def pruning_inputs(
+    checkpoint: Checkpoint | str | os.PathLike[str], sample: ReplaySample | str | os.PathLike[str] | None
+) -> Iterator[tuple[Checkpoint, ReplaySample]]:
+    """Read a checkpoint and open its sample, and make sure that they belong together."""
+    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+    loaded.require_finite()
+    if isinstance(sample, ReplaySample):
+        _check_environment(loaded, sample)
+        yield loaded, sample
+        return
+    with open_sample(_sample_of(loaded, sample)) as opened:
+        _check_environment(loaded, opened)
+        yield loaded, opened
+
+
+def pruning_bench(
+    checkpoint: Checkpoint,
+    sample: ReplaySample,
+    *,
+    layers: str | None = None,
+    keep_one: bool = False,
+    allow_inexact: bool = False,
+    batch_size: int = BATCH,
+    device: str | torch.device = "cpu",
+) -> PruneBench:
+    """Rebuild the network of a checkpoint and put it on the bench with its sample."""
+    model = checkpoint.build().to(device)
+    return PruneBench(
+        model, sample, layers=layers, keep_one=keep_one, allow_inexact=allow_inexact, batch_size=batch_size
+    )
+
+
+def prune_on(
+    bench: PruneBench,
+    checkpoint: Checkpoint,
+    sample: ReplaySample,
+    tau: float,
+    mode: Mode,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> PrunedCheckpoint:
+    """Prune a checkpoint that lies on the bench. What is measured is the network rebuilt from the pruned checkpoint."""
+    plan = bench.plan(tau, mode)
+    pruned = _pruned(checkpoint, plan, bench)
+    device = next(bench.model.parameters()).device
+    effect = bench.effect(plan, tau, pruned.build().to(device), draws=draws, seed=seed)
+    record = _record(checkpoint, sample, plan, effect, tau)
+    history = [*checkpoint.metadata.get("pruning", []), record]
+    pruned = replace(pruned, metadata={**checkpoint.metadata, "pruning": history})
+    return PrunedCheckpoint(pruned, plan, effect, tau, checkpoint.source, sample.source)
+
+
+def _pruned(checkpoint: Checkpoint, plan: PrunePlan, bench: PruneBench) -> Checkpoint:
+    model = prune(bench.model, plan)
+    shapes = {name: tensor.shape for name, tensor in checkpoint.parameters.items()}
+    return replace(
+        checkpoint,
+        network=resized(checkpoint.network, plan.sizes) if plan.cuts else checkpoint.network,
+        parameters={name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
+        optimizer=pruned_optimizer_state(plan, checkpoint.optimizer, shapes),
+        source=None,
+    )
+
+
+def _record(
+    checkpoint: Checkpoint, sample: ReplaySample, plan: PrunePlan, effect: PruneEffect, tau: float
+) -> dict[str, Any]:
+    """Say in the checkpoint itself what was pruned, by which rule, on which sample, from which file."""
+    return {
+        "tau": tau,
+        **plan.to_dict(),
+        "source": asdict(checkpoint.source) if checkpoint.source else None,
+        "sample": asdict(sample.source) if sample.source else None,
+        "change_on_sample": effect.sample.to_dict(),
+        "created_by": f"dormancy {__version__} prune",
+    }
+
+
+def _sample_of(checkpoint: Checkpoint, sample: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    if sample is not None:
+        return sample
+    found = find_sample(checkpoint.source.path) if checkpoint.source else None
+    if found is None:
+        raise SampleRequired(f"{_name(checkpoint)}: no sample lies beside it; give one with --sample FILE")
+    return found
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    return printable(checkpoint.source.path) if checkpoint.source else "the checkpoint"
+
+
+def _check_environment(checkpoint: Checkpoint, sample: ReplaySample) -> None:
+    there = sample.provenance.get("env_id")
+    if checkpoint.env_id and there and _world(there) != _world(checkpoint.env_id):
+        name = printable(sample.source.path) if sample.source else "the sample"
+        raise SampleError(
+            f"{name}: a sample of {printable(there, 60)}, but {_name(checkpoint)} was trained on "
+            f"{printable(checkpoint.env_id, 60)}; give a sample of that environment"
+        )
+
+
+def _world(env_id: str) -> str:
+    """Return what names of one environment have in common: ALE/Pong-v5 and PongNoFrameskip-v4 are both pong."""
+    bare = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2])
+    return re.sub(r"(NoFrameskip|Deterministic)$", "", bare).lower()

@@ -1,0 +1,118 @@
+"""How sure a number is: interquartile means, stratified bootstraps over seeds, Poisson bootstraps over transitions.
+
+Plain NumPy. No global random number is used; every function with chance in it takes a seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dormancy.errors import UsageError
+
+__all__ = ["Interval", "iqm", "percentile_interval", "poisson_weights", "stratified_bootstrap", "uniforms"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Identifiers: TypeAlias = NDArray[np.int64] | NDArray[np.uint64]
+
+REPLICATES = 2000
+
+
+class Interval(NamedTuple):
+    """An estimate and the two ends of its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def iqm(values: ArrayLike) -> float:
+    """Return the interquartile mean: the mean of what is left when a quarter is cut off at either end.
+
+    A quarter is rounded down to whole values, as in Agarwal et al. 2021 (arXiv 2108.13264). NaN when there is nothing.
+
+    >>> iqm([0.0, 1.0, 2.0, 900.0])
+    1.5
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=None)
+    cut = ordered.size // 4
+    kept = ordered[cut : ordered.size - cut]
+    return float(kept.mean()) if kept.size else math.nan
+
+
+def percentile_interval(replicates: ArrayLike, estimate: float, confidence: float = 0.95) -> Interval:
+    """Return the central interval that holds a share `confidence` of bootstrap replicates.
+
+    Raises `UsageError` unless 0 < confidence < 1.
+
+    >>> percentile_interval(range(5), 2.0, 0.5)
+    Interval(estimate=2.0, low=1.0, high=3.0)
+    """
+    if not 0 < confidence < 1:
+        raise UsageError(f"confidence must lie between 0 and 1, not {confidence:g}")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.asarray(replicates, dtype=np.float64), [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high))
+
+
+def stratified_bootstrap(
+    strata: Sequence[ArrayLike],
+    statistic: Callable[[Floats], float] = iqm,
+    *,
+    confidence: float = 0.95,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Interval:
+    """Bootstrap a statistic of runs over several tasks: runs are drawn anew within each task, tasks are kept.
+
+    `strata` holds one array of run scores a task; `statistic` takes all scores in one array (Agarwal et al. 2021).
+    Raises `UsageError` when a task has no run.
+
+    >>> stratified_bootstrap([[1.0, 1.0, 1.0], [3.0, 3.0]], np.mean)
+    Interval(estimate=1.8, low=1.8, high=1.8)
+    """
+    tasks = [np.asarray(each, dtype=np.float64).ravel() for each in strata]
+    if not tasks or any(task.size == 0 for task in tasks):
+        raise UsageError("a stratified bootstrap needs at least one run of every task")
+    rng = np.random.default_rng(seed)
+    found = [
+        float(statistic(np.concatenate([task[rng.integers(task.size, size=task.size)] for task in tasks])))
+        for _ in range(replicates)
+    ]
+    return percentile_interval(found, float(statistic(np.concatenate(tasks))), confidence)
+
+
+_GOLDEN, _MIX_1, _MIX_2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_POISSON_1 = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(19)])
+
+
+def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble 64 bits (the finaliser of SplitMix64: Steele, Lea & Flood 2014)."""
+    state = (state ^ (state >> np.uint64(30))) * _MIX_1
+    state = (state ^ (state >> np.uint64(27))) * _MIX_2
+    return state ^ (state >> np.uint64(31))
+
+
+def uniforms(identifiers: Identifiers, streams: int, seed: int = 0) -> Floats:
+    """Return uniform numbers in [0, 1) of shape (identifiers, streams) that depend on nothing but their place.
+
+    A hash, not a generator with a state: whoever asks for row 7 of a sample gets the same numbers, in whatever order
+    and portions the rows come, and nothing is kept for each row.
+    """
+    offset = _mixed(np.arange(1, streams + 1, dtype=np.uint64) * _GOLDEN + np.uint64(seed))
+    rows = _mixed((identifiers.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    return np.asarray((_mixed(rows[:, None] + offset[None, :]) >> np.uint64(11)) * 2.0**-53)
+
+
+def poisson_weights(identifiers: Identifiers, replicates: int, seed: int = 0) -> NDArray[np.float64]:
+    """Return how often each item is in each bootstrap replicate: independent Poisson(1), shape (items, replicates).
+
+    Equal identifiers get equal weights, which makes a cluster bootstrap when they are episode numbers. Poisson weights
+    stand in for multinomial ones so that the number of rows need not be known (Chamandy et al. 2012).
+    """
+    draws = uniforms(identifiers, replicates, seed)
+    return np.searchsorted(_POISSON_1, draws, side="right").astype(np.float64)

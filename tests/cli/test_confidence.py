@@ -1,0 +1,48 @@
+"""`--confidence`: gates on the lower end of the interval, and what is said about it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dormancy.errors import UsageError
+from dormancy.networks import MLPNetwork
+from dormancy.scanning import scan
+from dormancy.stats import Interval
+from dormancy_cli.gates import Gate, Verdict, check
+
+
+def test_the_lower_end_is_judged() -> None:
+    verdict = Verdict(Gate(None, 0.3), "a.pt", 0.1, 0.35, 0, Interval(0.35, 0.28, 0.41), 0.95)
+    assert verdict.passed
+    assert not Verdict(Gate(None, 0.3), "a.pt", 0.1, 0.35, 0).passed
+    assert verdict.to_dict()["interval"] == [0.28, 0.41]
+
+
+def test_a_failure_says_how_sure_it_is() -> None:
+    verdict = Verdict(Gate(None, 0.3), "a.pt", 0.1, 0.45, 0, Interval(0.45, 0.4, 0.5), 0.95)
+    assert not verdict.passed
+    assert "45.0 % dormant (at least 40.0 % by its 95.0 % interval)" in str(verdict)
+    assert "10.0 points above the limit" in str(verdict)
+
+
+def test_a_gate_takes_the_interval_of_its_layer() -> None:
+    rows = np.random.default_rng(0).standard_normal((200, 4)).astype("float32")
+    found = scan(MLPNetwork(4, 2, hidden=(16, 8)), rows, 0.3, metrics=["uncertainty"])
+    for layer in (None, "fc1", "fc2"):
+        verdict = check(Gate(layer, 0.5), "a.pt", found, 0.3, 0.9)
+        assert verdict.interval == found.interval(0.3, layer, 0.9)
+        assert verdict.interval is not None
+        assert verdict.interval.low <= verdict.fraction == verdict.interval.estimate <= verdict.interval.high
+
+
+def test_without_resampling_there_is_no_interval() -> None:
+    rows = np.ones((5, 4), "float32")
+    found = scan(MLPNetwork(4, 2), rows, 0.1, metrics=[])
+    with pytest.raises(UsageError, match="scan again with the metric 'uncertainty'"):
+        found.interval()
+    resampled = scan(MLPNetwork(4, 2), rows, 0.1, metrics=["uncertainty"])
+    with pytest.raises(UsageError, match=r"no interval at tau 0\.2: this scan resampled at 0\.1"):
+        resampled.interval(0.2)
+    with pytest.raises(UsageError, match="did you mean 'fc1'"):
+        resampled.interval(layer="fc11")
