@@ -94,7 +94,7 @@ def test_looking_leaves_no_trace() -> None:
 
 
 def test_layers_are_chosen_by_pattern_or_by_name() -> None:
-    for layers, recycled in ((None, {"0", "2"}), ("^2$", {"2"}), (["0"], {"0"}), ("nothing", set())):
+    for layers, recycled in ((None, {"0", "2"}), ("^2$", {"2"}), (["0"], {"0"})):
         model, inputs = silenced_mlp()
         plan = ReDo(model, tau=0.0, layers=layers).plan(inputs)  # type: ignore[arg-type]
         assert {layer.name for layer in plan if layer.neurons.size} == recycled
@@ -109,6 +109,8 @@ def test_a_named_layer_that_must_not_be_rewritten_is_an_error() -> None:
     model, inputs = silenced_mlp()
     with pytest.raises(UsageError, match="unknown layer 'fc9'"):
         ReDo(model, layers=["fc9"]).plan(inputs)
+    with pytest.raises(UsageError, match="no layer matches 'conv'; layers: 0, 2"):
+        ReDo(model, layers="conv").plan(inputs)
 
 
 @pytest.mark.parametrize(

@@ -260,8 +260,8 @@ def uncertainty(case: Case) -> Expected:
     counts: dict[str, Floats] = {}
     for name, h in case.layers.items():
         observed = scores(h)
-        root = np.sqrt(observed)
-        copies = [np.maximum(2 * root - np.sqrt(scores(h[rows])), 0) ** 2 for rows in drawn if rows.size]
+        root = observed**0.4
+        copies = [np.maximum(2 * root - scores(h[rows]) ** 0.4, 0) ** 2.5 for rows in drawn if rows.size]
         flips[name] = np.mean([(copy <= case.tau) != (observed <= case.tau) for copy in copies], axis=0)
         counts[name] = np.array([(copy <= case.tau).sum() for copy in copies], dtype=float)
     sizes = {name: h.shape[1] for name, h in case.layers.items()}
