@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from dormancy.errors import OutputError, UsageError
 from dormancy_cli import options, pruning_gates
+from dormancy_cli.jsonable import as_json
 from dormancy_cli.output import Reporter, refuse_overwrite, render, result_console, write_result
 from dormancy_cli.pruning_run import PruneOptions, PruneOutcome, carry_out
 
@@ -144,8 +144,7 @@ def _give(outcome: PruneOutcome, format: str, *, verbose: bool) -> None:
         pruning_tables.draw(console, outcome, verbose=verbose)
 
     if format == "json":
-        text = json.dumps(outcome.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        write_result(text, None, force=False)
+        write_result(as_json(outcome.to_dict()), None, force=False)
     elif format == "md":
         write_result(pruning_tables.to_markdown(outcome), None, force=False)
     elif result_console().is_terminal:

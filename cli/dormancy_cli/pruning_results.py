@@ -42,7 +42,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 def history(metadata: Mapping[str, Any]) -> Iterator[str]:
     """Say in a line each what was pruned from a checkpoint, as its metadata tell; what is not a record is left out.
 
-    >>> list(history({"pruning": [{"pruned": 3, "neurons": 12, "mode": "mask", "tau": 0.1, "source": {"sha256": "ab"}}]}))
+    >>> record = {"pruned": 3, "neurons": 12, "mode": "mask", "tau": 0.1, "source": {"sha256": "ab"}}
+    >>> list(history({"pruning": [record]}))
     ['3 of 12 neurons masked at tau 0.1, from the file of sha256 ab']
     """
     records = metadata.get("pruning")

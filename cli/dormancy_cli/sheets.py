@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dormancy_cli.pruning_results import history
 from dormancy_cli.tables import literal, new_table
 from dormancy_cli.text import counted, grouped
 
@@ -46,6 +47,8 @@ def _checkpoint_facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "saved at", " · ".join(_saved_at(facts)) or "not said"
     yield "parameters", _parameter_summary(facts["parameters"])
     yield "optimizer", _optimizer_summary(facts["optimizer"])
+    for record in history(facts["metadata"]):
+        yield "pruned", record
     for assumption in facts["assumptions"]:
         yield assumption["what"], f"{assumption['value']} (from {assumption['origin']})"
     yield "sample", facts["sample"] or "none beside it"

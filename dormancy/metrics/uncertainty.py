@@ -34,7 +34,7 @@ def reflected(scores: FloatArray, copies: FloatArray) -> FloatArray:
     docs/metrics.md has the coverage with and without.
 
     >>> reflected(np.array([1.0, 4.0, 0.0]), np.array([[1.0, 1.0, 0.0]])).round(2)
-    array([[1.  , 9.88, 0.  ]])
+    array([[1.  , 9.71, 0.  ]])
     """
     return np.asarray(np.maximum(2 * scores**POWER - copies**POWER, 0.0) ** (1 / POWER))
 

@@ -50,7 +50,8 @@ def test_the_pruned_file_is_scanned_inspected_and_reported(
     assert sha256_file(checkpoint) == before
     scan = as_json(dormancy("scan", pruned, "--tau", 0, "--format", "json").out)["runs"][0]["scans"][0]
     assert scan["network"][0]["dormant"] == (5 if mode == "mask" else 0)
-    assert dormancy("inspect", pruned).code == 0
+    done = "masked" if mode == "mask" else "taken out"
+    assert f"5 of 12 neurons {done} at tau 0.0, from the file of sha256 {before}" in dormancy("inspect", pruned).out
     assert dormancy("report", pruned, "-o", tmp_path / "report.html").code == 0
     assert load_checkpoint(pruned).metadata["pruning"][0]["source"]["sha256"] == before
 
@@ -95,6 +96,37 @@ def test_a_sweep_as_table_json_markdown_and_picture(dormancy: Dormancy, loud: Pa
     assert "0.0025" in table
     markdown = dormancy("prune", loud, "--grid", "0,1", "--format", "md").out
     assert "| 0 | 3 | 21.4 % | 0 |" in markdown
+
+
+def test_a_result_is_a_chapter_of_the_report(dormancy: Dormancy, checkpoint: Path, tmp_path: Path) -> None:
+    result, page = tmp_path / "prune.json", tmp_path / "report.html"
+    result.write_text(dormancy("prune", checkpoint, "--grid", "0,1", "--draws", 1, "--format", "json").out)
+    assert dormancy("report", checkpoint, "--pruning", result, "-o", page).code == 0
+    assert "Does the network need its dormant neurons?" in page.read_text()
+    markdown = dormancy("report", checkpoint, "--pruning", result, "--format", "md").out
+    assert "How far pruning moved the outputs" in markdown
+    assert dormancy("report", checkpoint, "--pruning", result, "--format", "json", "--png", tmp_path / "png").code == 0
+    assert [path for path in (tmp_path / "png").iterdir() if path.name.endswith("-pruning-sweep.png")]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "not JSON"),
+        ('{"schema": "dormancy.scan/1"}', "no prune result; write one with dormancy prune --format json"),
+        ('{"schema": "dormancy.prune/1"}', "not a whole prune result (KeyError: "),
+        ("[]", "no prune result"),
+    ],
+)
+def test_what_is_no_prune_result(
+    dormancy: Dormancy, checkpoint: Path, tmp_path: Path, content: str, words: str
+) -> None:
+    result = tmp_path / "prune.json"
+    result.write_text(content)
+    outcome = dormancy("report", checkpoint, "--pruning", result, "-o", tmp_path / "report.html")
+    assert (outcome.code, outcome.err.count("\n")) == (3, 1)
+    assert words in outcome.err
+    assert dormancy("report", checkpoint, "--pruning", tmp_path / "missing.json").code == 3
 
 
 def test_episodes_before_and_after(dormancy: Dormancy, tmp_path: Path) -> None:

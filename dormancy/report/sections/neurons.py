@@ -82,7 +82,7 @@ def neurons_section(inputs: Inputs) -> Section:
         for index, scope in enumerate(inputs.layers)
     ]
     question = (
-        "Which neurons are dormant, when, and do they come back? One row a neuron, one column a checkpoint; the stronger "
-        f"the colour, the lower the score. Sorted by time dormant at tau = {inputs.tau:g}."
+        "Which neurons are dormant, when, and do they come back? One row a neuron, one column a checkpoint; the "
+        f"stronger the colour, the lower the score. Sorted by time dormant at tau = {inputs.tau:g}."
     )
     return Section("neurons", "Neurons", "Neuron by neuron", question, figures)
