@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -126,28 +127,29 @@ def task(kind: str, folder: Path, network: str) -> Callable[[], object]:
 
 
 def worker(kind: str, folder: Path, network: str) -> None:
-    """Time one measure and print seconds and the peak memory that it added, in MB."""
+    """Time one measure and print seconds, processor seconds and the peak memory that it added, in MB."""
     run = task(kind, folder, network)
     if kind.startswith("scan") or kind == "scores":
         from dormancy.scanning import scan
 
         scan(build(network), np.load(folder / "observations.npy", mmap_mode="r")[:64])  # imports and caches
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     run()
-    seconds = time.perf_counter() - start
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "megabytes": (after - before) / 1024}))
+    print(json.dumps({"seconds": seconds, "busy": busy, "megabytes": (after - before) / 1024}))
 
 
-def measure(kind: str, folder: Path, network: str) -> dict[str, float]:
+def measure(kind: str, folder: Path, network: str, threads: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--worker", kind, "--folder", str(folder), "--network", network]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     found: dict[str, float] = json.loads(result.stdout)
     return found
 
 
-def table(network: str, rows: int, rounds: int) -> str:
+def table(network: str, rows: int, rounds: int, threads: int) -> str:
     """Measure every kind `rounds` times in turn and lay the medians out as a Markdown table."""
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory() as name:
@@ -155,14 +157,18 @@ def table(network: str, rows: int, rounds: int) -> str:
         prepare(folder, network, rows)
         for _ in range(rounds):
             for kind in KINDS:
-                found[kind].append(measure(kind, folder, network))
-    seconds = {kind: [each["seconds"] for each in runs] for kind, runs in found.items()}
-    best = min(("forward64", "forward128"), key=lambda kind: statistics.median(seconds[kind]))
-    lines = [f"| {rows} observations, {network} | seconds | x {best} | added memory, MB |", "|---|---|---|---|"]
+                found[kind].append(measure(kind, folder, network, threads))
+    best = min(("forward64", "forward128"), key=lambda kind: statistics.median(run["busy"] for run in found[kind]))
+    head = f"{rows} observations, {network}, {threads} threads"
+    lines = [f"| {head} | seconds | x {best} | processor s | x {best} | added MB |", "|---|---:|---:|---:|---:|---:|"]
     for kind, runs in found.items():
-        ratio = statistics.median(mine / plain for mine, plain in zip(seconds[kind], seconds[best], strict=True))
-        memory = statistics.median(each["megabytes"] for each in runs)
-        lines.append(f"| {kind} | {statistics.median(seconds[kind]):.2f} | {ratio:.2f} | {memory:.0f} |")
+        cells = [kind]
+        for figure in ("seconds", "busy"):
+            pairs = zip(runs, found[best], strict=True)
+            ratio = statistics.median(mine[figure] / plain[figure] for mine, plain in pairs)
+            cells += [f"{statistics.median(run[figure] for run in runs):.2f}", f"{ratio:.2f}"]
+        cells.append(f"{statistics.median(run['megabytes'] for run in runs):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -170,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=("nature", "mlp"), default="nature")
     parser.add_argument("--rows", type=int, nargs="+", default=[4096, 16384])
+    parser.add_argument("--threads", type=int, default=2, help="of torch; 1 measures best on a busy machine")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--worker", choices=KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -178,7 +185,7 @@ def main() -> None:
         worker(options.worker, options.folder, options.network)
         return
     for rows in options.rows:
-        print(table(options.network, rows, options.rounds), end="\n\n", flush=True)
+        print(table(options.network, rows, options.rounds, options.threads), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

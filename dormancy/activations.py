@@ -98,10 +98,14 @@ class AbsoluteMeans:
 @final
 @dataclass(frozen=True, eq=False)
 class GramMatrix:
-    """Φᵀ Φ of an N x d feature matrix Φ, float64 of shape (d, d), and N."""
+    """The spectrum of an N x d feature matrix Φ as a small matrix: Φᵀ Φ, or Φ Φᵀ where there are fewer rows; float64.
+
+    Both have the squared singular values of Φ as eigenvalues. `rows` is N, `features` d.
+    """
 
     matrix: NDArray[np.float64]
     rows: int
+    features: int
 
     @property
     def is_finite(self) -> bool:
@@ -112,7 +116,7 @@ class GramMatrix:
     def singular_values(self) -> NDArray[np.float64]:
         """The singular values of Φ, descending, shape (min(N, d),).
 
-        Below sqrt(d · 2^-52) of the largest they cannot be told from rounding errors of Φᵀ Φ, and are 0.
+        Below sqrt(min(N, d) · 2^-52) of the largest they cannot be told from rounding errors of the matrix, and are 0.
         """
         squares = np.linalg.eigvalsh(self.matrix)[::-1][: self.rows]
         floor = squares[0] * len(self.matrix) * np.finfo(np.float64).eps if squares.size else 0.0
@@ -124,12 +128,13 @@ class GramMatrices:
     """Uncentred Gram matrices of the penultimate layers' features, accumulated in float64.
 
     float32 products misjudge the rank of steep spectra (see docs/performance.md). Rows are gathered before they are
-    multiplied, since one large product costs less than many small ones. A layer with more than `widest` features is
-    left out: its matrix would not be small any more.
+    multiplied, since one large product costs less than many small ones, and only blocks on and above the diagonal are
+    computed. A layer with more than `widest` features is left out: its matrix would not be small any more.
     """
 
     gathered = 1024
     widest = 4096
+    block = 128
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[Tensor]] = {}
@@ -149,16 +154,26 @@ class GramMatrices:
 
     def _multiply(self, name: str) -> None:
         rows = torch.cat(self._waiting[name]).double()
-        product = rows.T @ rows
-        self._matrices[name] = self._matrices[name] + product if name in self._matrices else product
+        width = rows.shape[1]
+        upper = self._matrices.setdefault(name, rows.new_zeros(width, width))
+        for start in range(0, width, self.block):
+            stop = min(start + self.block, width)
+            upper[start:stop, start:] += rows[:, start:stop].T @ rows[:, start:]
         self._waiting[name] = []
 
     def result(self) -> Mapping[str, GramMatrix]:
         """Return one matrix a penultimate layer."""
-        for name, waiting in self._waiting.items():
-            if waiting:
-                self._multiply(name)
-        return {name: GramMatrix(matrix.cpu().numpy(), self._rows[name]) for name, matrix in self._matrices.items()}
+        return {name: self._result(name) for name in self._waiting}
+
+    def _result(self, name: str) -> GramMatrix:
+        waiting, rows = self._waiting[name], self._rows[name]
+        if name not in self._matrices and rows < waiting[0].shape[1]:
+            few = torch.cat(waiting).double()
+            return GramMatrix((few @ few.T).cpu().numpy(), rows, few.shape[1])
+        if waiting:
+            self._multiply(name)
+        upper = self._matrices[name].triu()
+        return GramMatrix((upper + upper.triu(1).T).cpu().numpy(), rows, len(upper))
 
 
 class Capture(DispatchMode):

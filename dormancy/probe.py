@@ -27,7 +27,7 @@ Observations: TypeAlias = (
 )
 Inputs: TypeAlias = "ObservationArray | Mapping[str, ObservationArray]"
 
-BATCH = 64  # larger batches fall out of the processor's caches; see docs/performance.md
+BATCH = 64  # where a scan is fastest on a CPU: larger batches fall out of its caches; see docs/performance.md
 TRACED_ROWS = 2
 
 
@@ -109,7 +109,7 @@ class Probe:
     def reference(self) -> nn.Module:
         """The earlier network; raises `ReferenceRequired` when there is none."""
         if self._reference is None:
-            raise ReferenceRequired("this tells what has changed since an earlier checkpoint: give a reference")
+            raise ReferenceRequired("this tells what has changed since an earlier checkpoint: give a reference (--reference CKPT)")
         return self._reference
 
     @property

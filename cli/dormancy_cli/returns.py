@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dormancy_agents.config import DQNConfig
     from dormancy_agents.envs import Environment
 
-__all__ = ["EPSILON", "Returns", "environment_config", "play_both"]
+__all__ = ["EPSILON", "Returns", "environment_config", "play", "play_both"]
 
 EPSILON = 0.001
 """The share of random actions in evaluation (Sokar et al. 2023, appendix A)."""
@@ -89,12 +89,12 @@ def play_both(
     on every action get the same return. Raises `UsageError` when the environment is unknown or of another kind, and
     `InputError` when the network does not play it.
     """
-    returns = [tuple(_play(model, config, seed, number) for model in (before, after)) for number in episodes]
+    returns = [tuple(play(model, config, number, seed=seed) for model in (before, after)) for number in episodes]
     return Returns(config.env_id, seed, tuple(one for one, _ in returns), tuple(other for _, other in returns))
 
 
-def _play(model: nn.Module, config: DQNConfig, seed: int, number: int) -> float:
-    """Play one episode and return the sum of its rewards."""
+def play(model: nn.Module, config: DQNConfig, number: int, *, seed: int = 0) -> float:
+    """Play one episode and return the sum of its rewards; raises what `play_both` raises."""
     import numpy as np
     import torch
 

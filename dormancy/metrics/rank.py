@@ -83,10 +83,10 @@ def _by_layer(probe: Probe, rank: Callable[[GramMatrix], float]) -> dict[str, fl
 def _too_few_rows(probe: Probe) -> tuple[str, ...]:
     """Warn where the sample is smaller than the feature matrix is wide: the rank is cut off at N."""
     return tuple(
-        f"layer {name!r}: {gram.rows} observations for {len(gram.matrix)} features, so no rank above {gram.rows} can "
+        f"layer {name!r}: {gram.rows} observations for {gram.features} features, so no rank above {gram.rows} can "
         "be seen; give a larger sample"
         for name, gram in probe.features.items()
-        if gram.rows < len(gram.matrix)
+        if gram.rows < gram.features
     )
 
 
@@ -105,7 +105,7 @@ def measure_srank(probe: Probe) -> Measurement:
             "singular_values": {
                 name: [float(f"{s:.6g}") for s in gram.singular_values] for name, gram in finite.items()
             },
-            "attainable": {name: min(gram.rows, len(gram.matrix)) for name, gram in probe.features.items()},
+            "attainable": {name: min(gram.rows, gram.features) for name, gram in probe.features.items()},
         },
         warnings=_too_few_rows(probe),
     )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dormancy.errors import UsageError
+from dormancy.metrics import METRICS, plasticity
 from dormancy.networks import MLPNetwork
 from dormancy.scanning import scan
 from dormancy.stats import Interval
 from dormancy_cli.gates import Gate, Verdict, check
+from tests.cli.runs import Dormancy
 
 
 def test_the_lower_end_is_judged() -> None:
@@ -46,3 +51,38 @@ def test_without_resampling_there_is_no_interval() -> None:
         resampled.interval(0.2)
     with pytest.raises(UsageError, match="did you mean 'fc1'"):
         resampled.interval(layer="fc11")
+
+
+def test_a_gate_with_confidence_fails_only_beyond_doubt(dormancy: Dormancy, checkpoint: Path) -> None:
+    result = dormancy("scan", checkpoint, "--tau", 0, "--confidence", 0.95, "--fail-above", 0.3, "--format", "json")
+    (verdict,) = json.loads(result.out)["gates"]
+    low, high = verdict["interval"]
+    assert low <= verdict["fraction"] <= high
+    assert verdict["passed"] == (low <= 0.3)
+    assert result.code == (0 if verdict["passed"] else 1)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, "much"])
+def test_a_confidence_that_is_none_is_a_usage_error(dormancy: Dormancy, checkpoint: Path, confidence: object) -> None:
+    result = dormancy("scan", checkpoint, "--confidence", confidence)
+    assert (result.code, result.out) == (2, "")
+
+
+def test_all_metrics_are_measured_and_those_that_compare_where_there_is_a_reference(
+    dormancy: Dormancy, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plasticity, "STEPS", 2)
+    reference = checkpoint.with_name("step_00001000.pt")
+    names = {}
+    for arguments in ((), ("--reference", reference)):
+        result = dormancy("scan", checkpoint, "--metrics", "all", *arguments, "--format", "json")
+        assert result.code == 0
+        names[bool(arguments)] = set(json.loads(result.out)["runs"][0]["scans"][0]["measurements"])
+    assert names[True] == set(METRICS) - {"score"}
+    assert names[True] - names[False] == {"drift", "churn"}
+
+
+def test_a_metric_that_compares_asks_for_a_reference(dormancy: Dormancy, checkpoint: Path) -> None:
+    result = dormancy("scan", checkpoint, "--metrics", "drift")
+    assert result.code == 2
+    assert "--reference CKPT" in result.err

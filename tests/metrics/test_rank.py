@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dormancy.activations import GramMatrix
+from dormancy.activations import GramMatrices, GramMatrix
+from dormancy.graph import NeuronLayer
 from dormancy.metrics.rank import entropy_rank, feature_rank, pca_rank, srank, stable_rank
 
 RANKS = [srank, entropy_rank, stable_rank, pca_rank, lambda s: feature_rank(s, 4)]
@@ -24,9 +26,19 @@ def features_with(spectrum: np.ndarray, rows: int, seed: int = 0) -> np.ndarray:
     return orthogonal(rng, rows, len(spectrum)) * spectrum @ orthogonal(rng, len(spectrum), len(spectrum)).T
 
 
-def streamed(features: np.ndarray, dtype: type = np.float64) -> np.ndarray:
-    narrow = features.astype(dtype)
-    return GramMatrix((narrow.T @ narrow).astype(np.float64), len(features)).singular_values
+LAYER = NeuronLayer("fc", 1, "relu", (), (), None, None, 0, 1, True)
+
+
+def streamed(features: np.ndarray, batch: int = 77) -> np.ndarray:
+    collector = GramMatrices()
+    for start in range(0, len(features), batch):
+        collector.add(LAYER, torch.from_numpy(features[start : start + batch]))
+    return collector.result()["fc"].singular_values
+
+
+def in_float32(features: np.ndarray) -> np.ndarray:
+    narrow = features.astype(np.float32)
+    return GramMatrix((narrow.T @ narrow).astype(np.float64), *features.shape).singular_values
 
 
 def test_two_singular_values() -> None:
@@ -88,10 +100,11 @@ def test_why_the_products_are_taken_in_float64() -> None:
     features = features_with(10.0 ** -np.linspace(0, 5, 256), 2000)
     full = srank(np.linalg.svd(features, compute_uv=False))
     assert srank(streamed(features)) == full
-    assert srank(streamed(features, np.float32)) != full
+    assert srank(in_float32(features)) != full
 
 
-def test_fewer_rows_than_features() -> None:
-    features = np.random.default_rng(0).standard_normal((10, 64))
-    assert streamed(features).shape == (10,)
+@pytest.mark.parametrize("rows", [1, 10, 63])
+def test_fewer_rows_than_features(rows: int) -> None:
+    features = np.random.default_rng(0).standard_normal((rows, 64))
+    assert streamed(features).shape == (rows,)
     assert streamed(features) == pytest.approx(np.linalg.svd(features, compute_uv=False), rel=1e-9)
