@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,8 +11,8 @@ from typing import Any, final
 import torch
 
 from dormancy import __version__
-from dormancy.errors import SampleError, SampleRequired
-from dormancy.io import Checkpoint, ReplaySample, Source, find_sample, load_checkpoint, open_sample, printable
+from dormancy.io import Checkpoint, ReplaySample, Source
+from dormancy.io.pairs import open_pair, require_same_environment
 from dormancy.networks import resized
 from dormancy.probe import BATCH
 from dormancy.pruning.bench import DRAWS, PruneBench
@@ -86,14 +85,9 @@ def pruning_inputs(
     checkpoint: Checkpoint | str | os.PathLike[str], sample: ReplaySample | str | os.PathLike[str] | None
 ) -> Iterator[tuple[Checkpoint, ReplaySample]]:
     """Read a checkpoint and open its sample, and make sure that they belong together."""
-    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
-    loaded.require_finite()
-    if isinstance(sample, ReplaySample):
-        _check_environment(loaded, sample)
-        yield loaded, sample
-        return
-    with open_sample(_sample_of(loaded, sample)) as opened:
-        _check_environment(loaded, opened)
+    with open_pair(checkpoint, sample) as (loaded, opened):
+        loaded.require_finite()
+        require_same_environment(loaded, opened)
         yield loaded, opened
 
 
@@ -159,32 +153,3 @@ def _record(
         "change_on_sample": effect.sample.to_dict(),
         "created_by": f"dormancy {__version__} prune",
     }
-
-
-def _sample_of(checkpoint: Checkpoint, sample: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    if sample is not None:
-        return sample
-    found = find_sample(checkpoint.source.path) if checkpoint.source else None
-    if found is None:
-        raise SampleRequired(f"{_name(checkpoint)}: no sample lies beside it; give one with --sample FILE")
-    return found
-
-
-def _name(checkpoint: Checkpoint) -> str:
-    return printable(checkpoint.source.path) if checkpoint.source else "the checkpoint"
-
-
-def _check_environment(checkpoint: Checkpoint, sample: ReplaySample) -> None:
-    there = sample.provenance.get("env_id")
-    if checkpoint.env_id and there and _world(there) != _world(checkpoint.env_id):
-        name = printable(sample.source.path) if sample.source else "the sample"
-        raise SampleError(
-            f"{name}: a sample of {printable(there, 60)}, but {_name(checkpoint)} was trained on "
-            f"{printable(checkpoint.env_id, 60)}; give a sample of that environment"
-        )
-
-
-def _world(env_id: str) -> str:
-    """Return what names of one environment have in common: ALE/Pong-v5 and PongNoFrameskip-v4 are both pong."""
-    bare = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2])
-    return re.sub(r"(NoFrameskip|Deterministic)$", "", bare).lower()
