@@ -109,7 +109,9 @@ class Probe:
     def reference(self) -> nn.Module:
         """The earlier network; raises `ReferenceRequired` when there is none."""
         if self._reference is None:
-            raise ReferenceRequired("this tells what has changed since an earlier checkpoint: give a reference (--reference CKPT)")
+            raise ReferenceRequired(
+                "this tells what has changed since an earlier checkpoint: give a reference (--reference CKPT)"
+            )
         return self._reference
 
     @property

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from dormancy.metrics.overlap import BoolArray
 from dormancy.lifetimes import (
     Spells,
     by_time_dormant,
@@ -17,6 +16,7 @@ from dormancy.lifetimes import (
     survival,
     woke,
 )
+from dormancy.metrics.overlap import BoolArray
 
 histories = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9))
 

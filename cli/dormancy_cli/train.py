@@ -35,7 +35,7 @@ def dqn(
     replay_ratio: Annotated[float | None, _option("Gradient steps per agent step. Default: 0.25.", "R")] = None,
     width: Annotated[float | None, _option("Factor on the number of neurons. Default: 1.", "W")] = None,
     padding: Annotated[str | None, _option("Of the convolutions: valid (default) or same.", "KIND")] = None,
-    activation: Annotated[str | None, _option("relu (default), crelu, leaky_relu, elu, gelu, silu, tanh.", "NAME")] = None,
+    activation: Annotated[str | None, _option("relu (default), crelu, leaky_relu, elu, gelu, ...", "NAME")] = None,
     dueling: Annotated[bool | None, _option("Separate value and advantage heads.", "", "--dueling")] = None,
     n_step: Annotated[int | None, _option("Steps of a return. Default: 1.", "N")] = None,
     learning_rate: Annotated[float | None, _option("Of Adam. Default on Atari: 6.25e-5.", "LR")] = None,

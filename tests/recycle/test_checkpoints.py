@@ -38,7 +38,7 @@ def test_moments_are_cleared_at_exactly_the_edited_entries() -> None:
 
 def test_a_sample_of_another_environment_is_refused() -> None:
     sample = ReplaySample(np.ones((4, 3), np.float32), provenance={"env_id": "Acrobot-v1"})
-    with pytest.raises(SampleError, match="another environment|a sample of Acrobot"):
+    with pytest.raises(SampleError, match="a sample of Acrobot-v1, but"):
         recycle_checkpoint(silenced(), sample)
 
 
