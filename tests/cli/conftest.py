@@ -9,6 +9,12 @@ from dormancy_cli.main import run
 from tests.cli.runs import SILENCED, Dormancy, Outcome, write_checkpoint
 
 
+@pytest.fixture(autouse=True)
+def _no_terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as their content, whatever width the test runner tells its workers."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def dormancy(capsys: pytest.CaptureFixture[str]) -> Dormancy:
     """Run a command line in this process."""
