@@ -1,7 +1,7 @@
 """Stable-Baselines3: a callback that watches the networks of an agent while it learns.
 
 What of an agent is watched, and on which observations, is decided by the functions here, which need no
-Stable-Baselines3; `sb3_callback` puts them into one of its callbacks. Written against versions 2.4 to 2.7.
+Stable-Baselines3; `sb3_callback` puts them into one of its callbacks. Written against versions 2.4 to 2.9.
 """
 
 from __future__ import annotations
