@@ -16,10 +16,10 @@ RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser check bench format clean
+.PHONY: help demo test test-slow test-browser test-sb3 check bench format clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
 		printf '%-14s%s\n' "$$name" "$$what"; done
 
 $(BIN)/python:
@@ -52,6 +52,10 @@ test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless C
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
 		echo "error: no Chromium found; install one (Debian, Ubuntu: apt-get install chromium) and try again" >&2; exit 1; }
 	$(PYTEST) -m browser
+
+test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3, which is installed for it
+	$(PIP) -e '.[sb3]'
+	$(PYTEST) -m sb3 tests/integrations
 
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doctests
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dormancy.errors import DormancyError
     from dormancy.graph import NeuronGraph, NeuronLayer
     from dormancy.io import Checkpoint, ReplaySample
+    from dormancy.monitor import Monitor
     from dormancy.pruning import PrunedCheckpoint, PruneDormant, PrunePlan, plan_pruning, prune, prune_checkpoint
     from dormancy.recycle import RecyclePlan, RecycleReport, ReDo, apply_plan
     from dormancy.result import DormancyScan, LayerScore
@@ -26,6 +27,7 @@ __all__ = [
     "DormancyScan",
     "DormancySeries",
     "LayerScore",
+    "Monitor",
     "NeuronGraph",
     "NeuronLayer",
     "PruneDormant",
@@ -50,6 +52,7 @@ _HOMES = {
     "DormancyScan": "dormancy.result",
     "DormancySeries": "dormancy.series",
     "LayerScore": "dormancy.result",
+    "Monitor": "dormancy.monitor",
     "NeuronGraph": "dormancy.graph",
     "NeuronLayer": "dormancy.graph",
     "PruneDormant": "dormancy.pruning",

@@ -345,3 +345,39 @@ def _() -> tuple[nn.Module, Any]:
         return m.b(m.a(x).relu().sort(dim=-1).values)
 
     return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2)), torch.randn(7, 5)
+
+
+@entry("conv-crelu", {"conv": "one to one"})
+def _() -> tuple[nn.Module, Any]:
+    def forward(m: Any, x: Tensor) -> Tensor:
+        y = m.conv(x)
+        return m.head(F.relu(torch.cat([y, -y], dim=1)).flatten(1))
+
+    return Functional(forward, conv=nn.Conv2d(3, 4, 3), head=nn.Linear(8 * 16, 2)), torch.randn(7, 3, 6, 6)
+
+
+@entry("inputs-by-name-outputs-nested")
+def _() -> tuple[nn.Module, Any]:
+    class Policy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.eye, self.body = nn.Conv2d(3, 4, 3), nn.Linear(5, 6)
+            self.trunk, self.value, self.logits = nn.Linear(4 * 16 + 6, 8), nn.Linear(8, 1), nn.Linear(8, 3)
+
+        def forward(self, image: Tensor, state: Tensor) -> dict[str, Any]:
+            seen = F.relu(self.eye(image)).flatten(1)
+            joined = torch.cat([seen, torch.tanh(self.body(state))], dim=1)
+            hidden = F.elu(self.trunk(joined))
+            logits = self.logits(hidden)
+            return {"value": self.value(hidden), "policy": (logits, {"doubled": 2 * logits})}
+
+    return Policy(), {"image": torch.randn(7, 3, 6, 6), "state": torch.randn(7, 5)}
+
+
+@entry("swish-by-hand", {"a": "multiplied with another branch"})
+def _() -> tuple[nn.Module, Any]:
+    def forward(m: Any, x: Tensor) -> Tensor:
+        y = m.a(x)
+        return m.b(y * torch.sigmoid(y))
+
+    return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2)), torch.randn(7, 5)

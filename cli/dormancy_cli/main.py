@@ -15,7 +15,7 @@ import typer
 
 from dormancy import __version__
 from dormancy.errors import DormancyError
-from dormancy_cli import env, inspect, prune, recycle, report, scan, train
+from dormancy_cli import env, inspect, prune, recycle, report, sample, scan, train
 from dormancy_cli.text import printable
 
 __all__ = ["app", "main", "run"]
@@ -37,6 +37,7 @@ app.command("prune")(prune.prune)
 app.command("recycle")(recycle.recycle)
 app.command("report")(report.report)
 app.command("inspect")(inspect.inspect)
+app.command("sample")(sample.sample)
 app.add_typer(train.app)
 app.command("env")(env.env)
 

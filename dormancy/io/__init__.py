@@ -3,6 +3,7 @@
 from dormancy.io.checkpoint import Assumption, Checkpoint, Source
 from dormancy.io.files import atomic_path, printable, require_regular_file, sha256_file
 from dormancy.io.folders import find_sample, list_checkpoints
+from dormancy.io.foreign_samples import open_foreign_sample
 from dormancy.io.hdf5 import open_sample
 from dormancy.io.hdf5_write import save_sample
 from dormancy.io.native import save_checkpoint
@@ -19,6 +20,7 @@ __all__ = [
     "find_sample",
     "list_checkpoints",
     "load_checkpoint",
+    "open_foreign_sample",
     "open_sample",
     "printable",
     "require_regular_file",

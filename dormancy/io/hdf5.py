@@ -21,7 +21,7 @@ from dormancy.io.sample import Array, ReplaySample
 from dormancy.io.sniff import HEAD_SIZE, describe
 from dormancy.io.stored import HDF5_ERRORS, StoredArray
 
-__all__ = ["OPTIONAL_ARRAYS", "SCHEMA", "SCHEMA_VERSION", "open_sample"]
+__all__ = ["OPTIONAL_ARRAYS", "SCHEMA", "SCHEMA_VERSION", "damage_named", "open_guarded", "open_sample"]
 
 SCHEMA = "dormancy.sample"
 SCHEMA_VERSION = "1.0"
@@ -39,19 +39,34 @@ def open_sample(path: str | os.PathLike[str]) -> Iterator[ReplaySample]:
     or claims far more than it holds, `FormatError` when it follows another schema, `SampleError` when it breaks this
     one.
     """
+    with open_guarded(path) as (guarded, digest):
+        with damage_named(path):
+            sample = _sample(guarded, Source(os.fspath(path), SCHEMA, digest))
+        yield sample
+
+
+@contextlib.contextmanager
+def open_guarded(path: str | os.PathLike[str]) -> Iterator[tuple[GuardedFile, str]]:
+    """Open an HDF5 file behind the guard; gives it with its SHA-256. Raises as `open_sample` does."""
     digest, size = _identified(path)
     with contextlib.ExitStack() as stack:
-        try:
+        with damage_named(path):
             # Without a lock: published files are never changed, and some network file systems cannot lock.
             file = h5py.File(os.fspath(path), "r", locking=False)
             stack.callback(_close, file)
-            sample = _sample(GuardedFile(file, path, size), Source(os.fspath(path), SCHEMA, digest))
-        except DormancyError:
-            raise
-        except HDF5_ERRORS as error:
-            reason = one_line(error, 120)
-            raise FileError(f"{printable(path)}: truncated or damaged ({reason}); copy or make it again") from error
-        yield sample
+        yield GuardedFile(file, path, size), digest
+
+
+@contextlib.contextmanager
+def damage_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the HDF5 library says about a damaged file into a `FileError` that names it."""
+    try:
+        yield
+    except DormancyError:
+        raise
+    except HDF5_ERRORS as error:
+        reason = one_line(error, 120)
+        raise FileError(f"{printable(path)}: truncated or damaged ({reason}); copy or make it again") from error
 
 
 def _identified(path: str | os.PathLike[str]) -> tuple[str, int]:

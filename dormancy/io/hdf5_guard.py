@@ -59,9 +59,10 @@ class GuardedFile:
         attributes = self.file.attrs
         if len(attributes) > MAX_ENTRIES:
             self.unsafe(f"it has more than {MAX_ENTRIES} attributes")
-        return {name: self._attribute(name) for name in attributes}
+        return {name: self.attribute(name) for name in attributes}
 
-    def _attribute(self, name: str) -> str:
+    def attribute(self, name: str) -> str:
+        """Return one root attribute as text; raises as `attributes` does."""
         shown = printable(name, 60)
         attribute = self.file.attrs.get_id(name)
         kind = attribute.get_type()
@@ -74,10 +75,10 @@ class GuardedFile:
         value = self.file.attrs[name]
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
-    def entries(self, group: h5py.Group) -> list[str]:
+    def entries(self, group: h5py.Group, limit: int = MAX_ENTRIES) -> list[str]:
         """Return the names in a group, after checking that each is a plain member and no link to elsewhere."""
-        if len(group) > MAX_ENTRIES:
-            self.unsafe(f"it has more than {MAX_ENTRIES} entries in '{printable(group.name, 60)}'")
+        if len(group) > limit:
+            self.unsafe(f"it has more than {limit} entries in '{printable(group.name, 60)}'")
         names = list(group)
         for name in names:
             if group.id.links.get_info(name.encode("utf-8", "surrogateescape")).type != h5l.TYPE_HARD:

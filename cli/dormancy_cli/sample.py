@@ -1,0 +1,77 @@
+"""`dormancy sample`: make a sample from somebody else's data set, or by acting in an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dormancy.errors import UsageError
+from dormancy_cli import options
+from dormancy_cli.output import Reporter, refuse_overwrite
+from dormancy_cli.text import counted
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from dormancy.io import ReplaySample
+
+__all__ = ["sample"]
+
+DEFAULT_ROWS = 1024
+
+
+def _option(help_: str, metavar: str | None, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help_, metavar=metavar, **more)
+
+
+def sample(
+    output: Annotated[Path, _option("Write the sample here (.h5).", "FILE", "--output", "-o")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="[SRC]", help="Minari, D4RL, robomimic or Tianshou data in HDF5, or a sample."),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        _option("Rows: drawn uniformly from SRC (default: all), or agent steps (default: 1024).", "N", min=1),
+    ] = None,
+    seed: Annotated[int, _option("Decides which rows, and how to act.", "N", min=0)] = 0,
+    env: Annotated[str | None, _option("Collect in this environment instead of converting.", "ID", "--env")] = None,
+    policy: Annotated[str, _option("How to act with --env: random, or a checkpoint.", "random|CKPT")] = "random",
+    epsilon: Annotated[float, _option("Share of random actions of a checkpoint.", "E", min=0, max=1)] = 0.01,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Convert a data set into a sample that scan takes, or collect one with --env."""
+    if (source is None) == (env is None):
+        raise UsageError("name a data set to convert, or an environment to collect in with --env; one of them")
+    refuse_overwrite(output, force=force)
+    from dormancy.io import save_sample
+
+    with _opened(source, env, policy, rows=rows, seed=seed, epsilon=epsilon) as found:
+        save_sample(output, found, force=force)
+        reporter = Reporter(quiet=quiet)
+        kind = found.source.format if found.source else f"{env}, {policy}"
+        reporter.note(f"{output}: {counted(len(found), 'row')} from {kind}: {_shapes(found)}")
+    return 0
+
+
+def _opened(
+    source: Path | None, env: str | None, policy: str, *, rows: int | None, seed: int, epsilon: float
+) -> AbstractContextManager[ReplaySample]:
+    if source is not None:
+        from dormancy.io.foreign_samples import open_picked
+
+        return open_picked(source, rows, seed)
+    from dormancy_agents.collect import collect_sample
+
+    return nullcontext(collect_sample(str(env), policy, rows=rows or DEFAULT_ROWS, seed=seed, epsilon=epsilon))
+
+
+def _shapes(found: ReplaySample) -> str:
+    observations = found.observations
+    parts = observations if isinstance(observations, Mapping) else {"observations": observations}
+    return ", ".join(f"{name} {array.dtype} {tuple(array.shape[1:])}" for name, array in parts.items())

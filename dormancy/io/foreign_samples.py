@@ -1,0 +1,95 @@
+"""From a data set of another library to a `ReplaySample`, whatever kind of file it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from dormancy.errors import FormatError
+from dormancy.io.checkpoint import Source
+from dormancy.io.files import open_regular_file, printable
+from dormancy.io.foreign_hdf5 import D4RL, Minari, Robomimic, Tianshou
+from dormancy.io.hdf5 import SCHEMA, damage_named, open_guarded, open_sample
+from dormancy.io.hdf5_guard import GuardedFile
+from dormancy.io.picked import pick_rows
+from dormancy.io.sample import ReplaySample
+from dormancy.io.sniff import HEAD_SIZE, describe
+from dormancy.registry import Registry
+
+__all__ = ["SAMPLE_READERS", "SampleReader", "open_foreign_sample", "open_picked"]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+class SampleReader(Protocol):
+    """One kind of data set in HDF5: register an instance in `SAMPLE_READERS` under its name."""
+
+    def sniff(self, guarded: GuardedFile) -> bool:
+        """Whether the file is of this kind, by its content and never by its name."""
+        ...
+
+    def read(self, guarded: GuardedFile) -> ReplaySample:
+        """Read it; raises an `InputError` that names the file when it is of this kind but wrong."""
+        ...
+
+
+SAMPLE_READERS: Registry[SampleReader] = Registry("data set format")
+"""Every kind of data set in HDF5 that can be converted, asked in this order."""
+
+SAMPLE_READERS.register("minari")(Minari())
+SAMPLE_READERS.register("robomimic")(Robomimic())
+SAMPLE_READERS.register("tianshou")(Tianshou())
+SAMPLE_READERS.register("d4rl")(D4RL())
+
+
+@contextlib.contextmanager
+def open_foreign_sample(path: str | os.PathLike[str]) -> Iterator[ReplaySample]:
+    """Open a data set or a sample of this project; its rows are in order of time, its `source` tells kind and SHA-256.
+
+    Observations are read by slab while it is open. Nothing in the file is executed. Raises what `open_sample` raises,
+    and `FormatError` when it is of no kind that is known here.
+    """
+    with open_regular_file(path) as stream:
+        head = stream.read(HEAD_SIZE)
+    if not head.startswith(_HDF5):
+        raise FormatError(
+            f"{printable(path)}: not a data set but {describe(head)}; what is read: {', '.join(_known())}"
+        )
+    with contextlib.ExitStack() as stack:
+        guarded, digest = stack.enter_context(open_guarded(path))
+        if _has_schema(guarded):
+            yield stack.enter_context(open_sample(path))
+            return
+        with damage_named(path):
+            kind = next((name for name in SAMPLE_READERS if SAMPLE_READERS[name].sniff(guarded)), None)
+            if kind is None:
+                raise FormatError(
+                    f"{guarded.name}: an HDF5 file of an unknown kind; what is read: {', '.join(_known())}"
+                )
+            sample = SAMPLE_READERS[kind].read(guarded)
+            sample.check(guarded.name)
+            source = Source(os.fspath(path), kind, digest)
+        yield replace(sample, source=source, provenance={"source": kind, "source_sha256": digest})
+
+
+@contextlib.contextmanager
+def open_picked(path: str | os.PathLike[str], rows: int | None, seed: int) -> Iterator[ReplaySample]:
+    """Open a data set as `open_foreign_sample` does and draw `rows` of it (None: all); the provenance says so."""
+    with open_foreign_sample(path) as sample:
+        if rows is None or rows >= len(sample):
+            yield sample
+            return
+        drawn = {"rows": f"{rows} of {len(sample)}, drawn uniformly", "seed": str(seed)}
+        yield replace(pick_rows(sample, rows, seed), provenance={**sample.provenance, **drawn})
+
+
+def _has_schema(guarded: GuardedFile) -> bool:
+    with damage_named(guarded.name):
+        return "schema" in guarded.file.attrs
+
+
+def _known() -> list[str]:
+    return [*SAMPLE_READERS, SCHEMA]
