@@ -13,6 +13,7 @@ import argparse
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,11 @@ from dormancy_cli.returns import Returns, environment_config, play
 RUNS = (Path("fixtures/breakout-dqn"), Path("fixtures/breakout-redo"))
 TAUS = (0.0, 0.1)
 ROUNDS = 60
+EPISODE, EPSILON = 2000, 0.01
+"""Agent steps after which an episode is cut, and the share of random actions, that of training.
+
+Greedily, these networks hardly ever serve the ball: they would stand still for 27 000 steps.
+"""
 
 
 def forward_ratio(before: nn.Module, after: nn.Module, rows: torch.Tensor) -> float:
@@ -127,16 +133,16 @@ def returns(runs: tuple[Path, ...], episodes: int) -> Iterator[str]:
         with pruning_inputs(path, None) as (checkpoint, sample):
             bench = pruning_bench(checkpoint, sample)
             assert checkpoint.env_id is not None
-            config = environment_config(path, checkpoint.env_id)
+            config = replace(environment_config(path, checkpoint.env_id), max_episode_agent_steps=EPISODE)
             before: tuple[float, ...] = ()
             for name, pruned, model in variants(bench):
-                after = tuple(play(model, config, number) for number in range(episodes))
+                after = tuple(play(model, config, number, epsilon=EPSILON) for number in range(episodes))
                 before = before or after
                 yield f"| {run.name} | {name} | {pruned} | {' | '.join(interval_cells(before, after))} |"
 
 
 def interval_cells(before: tuple[float, ...], after: tuple[float, ...]) -> Iterator[str]:
-    found = Returns("", 0, before, after).intervals
+    found = Returns("", EPSILON, 0, before, after).intervals
     for name in ("after", "difference"):
         interval = found[name]
         yield f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"

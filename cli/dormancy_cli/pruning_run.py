@@ -38,6 +38,7 @@ class PruneOptions:
     draws: int = 5
     seed: int = 0
     episodes: int = 0
+    epsilon: float = 0.001
     env_id: str | None = None
     grid: tuple[float, ...] | None = None
     gates: tuple[PruneGate, ...] = ()
@@ -124,7 +125,7 @@ def _returns(
     config = environment_config(asked.checkpoint, env_id)
     after = pruned.checkpoint.build().to(asked.device or "cpu")
     with reporter.progress(range(asked.episodes), "playing") as numbers:
-        return play_both(bench.model, after, config, numbers, seed=asked.seed)
+        return play_both(bench.model, after, config, numbers, epsilon=asked.epsilon, seed=asked.seed)
 
 
 def _sweep(asked: PruneOptions, bench: PruneBench, reporter: Reporter) -> PruneSweep:

@@ -162,9 +162,8 @@ def _returns(outcome: PruneOutcome) -> Grid:
         for name, each in outcome.returns.intervals.items()
     )
     episodes = counted(len(outcome.returns.before), "episode")
-    note = (
-        f"{outcome.returns.env_id}, {episodes} each, greedy but for 0.1 % of random actions; intervals are bootstrapped"
-    )
+    chance = percent(outcome.returns.epsilon)
+    note = f"{outcome.returns.env_id}, {episodes} each, {chance} of actions random; the intervals are bootstrapped"
     return Grid(("return", "mean", "95 % interval"), rows, note=note)
 
 

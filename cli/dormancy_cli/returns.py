@@ -31,6 +31,7 @@ class Returns:
     """Undiscounted, unclipped returns, one an episode; episode i of both networks began in the same way."""
 
     env_id: str
+    epsilon: float
     seed: int
     before: tuple[float, ...]
     after: tuple[float, ...]
@@ -55,7 +56,7 @@ class Returns:
         return {
             "env_id": self.env_id,
             "episodes": len(self.before),
-            "epsilon": EPSILON,
+            "epsilon": self.epsilon,
             "seed": self.seed,
             "returns": {"before": list(self.before), "after": list(self.after)},
             **{name: interval._asdict() for name, interval in self.intervals.items()},
@@ -81,19 +82,26 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 
 def play_both(
-    before: nn.Module, after: nn.Module, config: DQNConfig, episodes: Iterable[int], *, seed: int = 0
+    before: nn.Module,
+    after: nn.Module,
+    config: DQNConfig,
+    episodes: Iterable[int],
+    *,
+    epsilon: float = EPSILON,
+    seed: int = 0,
 ) -> Returns:
-    """Play the numbered episodes with both networks, greedily but for a share `EPSILON` of random actions.
+    """Play the numbered episodes with both networks, greedily but for a share `epsilon` of random actions.
 
     Episode i has an environment and random actions of its own seed, the same for both networks: networks that agree
     on every action get the same return. Raises `UsageError` when the environment is unknown or of another kind, and
     `InputError` when the network does not play it.
     """
-    returns = [tuple(play(model, config, number, seed=seed) for model in (before, after)) for number in episodes]
-    return Returns(config.env_id, seed, tuple(one for one, _ in returns), tuple(other for _, other in returns))
+    both = (before, after)
+    returns = [[play(model, config, number, epsilon=epsilon, seed=seed) for model in both] for number in episodes]
+    return Returns(config.env_id, epsilon, seed, tuple(one for one, _ in returns), tuple(other for _, other in returns))
 
 
-def play(model: nn.Module, config: DQNConfig, number: int, *, seed: int = 0) -> float:
+def play(model: nn.Module, config: DQNConfig, number: int, *, epsilon: float = EPSILON, seed: int = 0) -> float:
     """Play one episode and return the sum of its rewards; raises what `play_both` raises."""
     import numpy as np
     import torch
@@ -104,7 +112,7 @@ def play(model: nn.Module, config: DQNConfig, number: int, *, seed: int = 0) -> 
     with closing(make_environment(config, int(chance.integers(2**31)))) as env, torch.inference_mode():
         observation, total = env.reset(), 0.0
         while True:
-            explores = chance.random() < EPSILON
+            explores = chance.random() < epsilon
             action = int(chance.integers(env.actions)) if explores else _greedy(model, observation, env)
             step = env.step(action)
             total += step.reward

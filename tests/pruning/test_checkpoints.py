@@ -13,8 +13,8 @@ import torch
 
 import dormancy
 from dormancy.errors import FileError, InputError, RewriteRefused, SampleError, SampleRequired
-from dormancy.io import ReplaySample, load_checkpoint, open_sample, save_checkpoint, sha256_file
-from dormancy.networks import ARCHITECTURES, NetworkSpec
+from dormancy.io import Checkpoint, ReplaySample, load_checkpoint, open_sample, save_checkpoint, sha256_file
+from dormancy.networks import ARCHITECTURES, NetworkSpec, build_network
 from dormancy.pruning import PrunedCheckpoint, prune_checkpoint
 from tests.cli.runs import write_checkpoint
 from tests.pruning.helpers import outputs, relative
@@ -161,3 +161,18 @@ def test_an_architecture_that_has_no_sizes_of_its_own(checkpoint: Path) -> None:
     assert prune_checkpoint(fixed).plan.pruned == 5
     with pytest.raises(RewriteRefused, match=f"architecture '{name}' cannot be built with arbitrary layer sizes"):
         prune_checkpoint(fixed, mode="remove")
+
+
+@pytest.mark.parametrize("options", [{"activation": "crelu"}, {"norm": "layer"}])
+def test_networks_whose_layers_cannot_be_narrowed_are_masked(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    spec = NetworkSpec("mlp", {"inputs": 3, "outputs": 2, "hidden": [8, 6], **options})
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    checkpoint = Checkpoint(spec, build_network(spec).state_dict())
+    masked, removed = (prune_checkpoint(checkpoint, ReplaySample(x), 0.5, mode) for mode in MODES)  # type: ignore[arg-type]
+    assert removed.plan.pruned == masked.plan.pruned > 0
+    assert removed.checkpoint.network == spec
+    assert all(layer.unnarrowed for layer in removed.plan if layer.pruned)
+    rows = torch.from_numpy(x)
+    given, wanted = (outputs(each.checkpoint.build(), rows)[0] for each in (removed, masked))
+    assert torch.equal(given, wanted)

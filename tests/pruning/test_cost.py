@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dormancy.graph import call_model, undisturbed
+from dormancy.graph.ops import tensors_in
 from dormancy.networks import NatureNetwork
 from dormancy.pruning import cost_of
 from tests.zoo import ZOO
@@ -18,7 +19,7 @@ COUNTED = [name for name in ZOO if name not in ("lstm", "transformer-block")]  #
 @pytest.mark.parametrize("name", COUNTED)
 def test_operations_are_those_that_torch_counts(name: str) -> None:
     model, inputs = ZOO[name]()
-    rows = len(inputs[0] if isinstance(inputs, tuple) else inputs)
+    rows = len(tensors_in(inputs)[0])
     with undisturbed(model), FlopCounterMode(display=False) as counter:
         call_model(model, inputs)
     assert cost_of(model, inputs).flops == counter.get_total_flops() // rows
