@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 
 from dormancy.errors import UsageError
+from dormancy.io import TrainingRecord
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.overlap import BoolArray
 from dormancy.report.palette import SLOTS, slot_of
@@ -20,7 +21,10 @@ from dormancy.report.wording import listed, plural, unique
 from dormancy.result import DormancyScan, LayerScore
 from dormancy.series import DormancySeries
 
-__all__ = ["Inputs", "Run", "Scope", "read_inputs"]
+__all__ = ["Inputs", "Records", "Run", "Scope", "read_inputs"]
+
+Records: TypeAlias = Sequence[TrainingRecord | None]
+"""What each series' training run wrote about itself; empty, or one for each series, None where nothing is known."""
 
 DEFAULT_TAU = 0.1
 MOST_TAUS = 6
@@ -44,6 +48,7 @@ class Run:
     slot: int
     series: DormancySeries
     x: FloatArray
+    record: TrainingRecord | None = None
 
     @property
     def last(self) -> DormancyScan:
@@ -203,15 +208,30 @@ def _notes(
     return tuple(notes)
 
 
-def read_inputs(series: Sequence[DormancySeries]) -> Inputs:
-    """Put series side by side; those that are empty are named in `notes`."""
-    used = [one for one in series if _usable(one)]
+def _paired(
+    series: Sequence[DormancySeries], records: Records
+) -> tuple[tuple[DormancySeries, ...], tuple[TrainingRecord | None, ...]]:
+    """Return the series that are not empty, each with its record."""
+    pairs = zip(series, records or [None] * len(series), strict=True)
+    used = [(one, record) for one, record in pairs if _usable(one)]
+    return tuple(one for one, _ in used), tuple(record for _, record in used)
+
+
+def read_inputs(series: Sequence[DormancySeries], records: Records = ()) -> Inputs:
+    """Put series side by side, each with its run's own record; those that are empty are named in `notes`."""
+    used, kept = _paired(series, records)
     units = {one.step_unit for one in used}
     same = len(units) == 1
     labels = unique((one.name for one in used), limit=36)
     runs = tuple(
-        Run(label, slot_of(index), one, np.asarray(one.steps if same else range(len(one.scans)), dtype=np.float64))
-        for index, (label, one) in enumerate(zip(labels, used, strict=True))
+        Run(
+            label,
+            slot_of(index),
+            one,
+            np.asarray(one.steps if same else range(len(one.scans)), dtype=np.float64),
+            record,
+        )
+        for index, (label, one, record) in enumerate(zip(labels, used, kept, strict=True))
     )
     taus = _taus(used)
     notes = _notes(series, used, len(taus), units)

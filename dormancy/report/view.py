@@ -10,7 +10,7 @@ from typing import Any, final
 
 from dormancy.errors import UsageError
 from dormancy.report.charts import Section, Table
-from dormancy.report.inputs import Inputs, read_inputs
+from dormancy.report.inputs import Inputs, Records, read_inputs
 from dormancy.report.layer_table import layer_table
 from dormancy.report.method import Definition, method, provenance, subject
 from dormancy.report.sections.dormancy import dormancy_section
@@ -20,6 +20,7 @@ from dormancy.report.sections.neurons import neurons_section
 from dormancy.report.sections.overlap import overlap_section
 from dormancy.report.sections.pruning import pruning_section
 from dormancy.report.sections.rank import rank_section
+from dormancy.report.sections.returns import returns_section
 from dormancy.report.sections.sweep import sweep_section
 from dormancy.report.summary import Summary, summarise
 from dormancy.report.wording import compact, listed, plural, shown
@@ -96,6 +97,7 @@ def _run_labels(inputs: Inputs) -> tuple[RunLabel, ...]:
 def _sections(inputs: Inputs, prunings: Sequence[Mapping[str, Any]]) -> tuple[Section, ...]:
     built = (
         dormancy_section(inputs),
+        returns_section(inputs),
         neurons_section(inputs),
         overlap_section(inputs),
         lifetimes_section(inputs),
@@ -113,13 +115,20 @@ def _empty_view(inputs: Inputs, title: str | None) -> ReportView:
 
 
 def build_view(
-    series: Sequence[DormancySeries], *, title: str | None = None, prunings: Sequence[Mapping[str, Any]] = ()
+    series: Sequence[DormancySeries],
+    *,
+    title: str | None = None,
+    prunings: Sequence[Mapping[str, Any]] = (),
+    records: Records = (),
+    compare: str | None = None,
 ) -> ReportView:
     """Compute everything that a report on these series shows; series without checkpoints become a note.
 
-    `prunings` are results of `dormancy prune`, schema ``dormancy.prune/1``; they get a chapter.
+    `prunings` are results of `dormancy prune`, schema ``dormancy.prune/1``; they get a chapter. `records` hold what
+    each series' run wrote about itself (`dormancy.io.read_training`). `compare` names a setting of their
+    configurations: then the runs are grouped by it over their seeds. Raises `UsageError` when that cannot be done.
     """
-    inputs = read_inputs(series)
+    inputs = read_inputs(series, records)
     named = shown(title, 160) if title else None
     if not inputs.runs:
         return _empty_view(inputs, named)
