@@ -72,8 +72,9 @@ def find_sample(checkpoint: str | os.PathLike[str]) -> Path | None:
     file = Path(checkpoint)
     name = f"{file.stem}.h5"
     places = [file.parent / name, file.parent / "samples" / name]
-    folder = file.parent.absolute()
+    # ../samples by name, not by "..": through a symbolic link that would be another folder. Named as the checkpoint is
+    # named where that can be done, so that a report does not tell where on a disk it was made.
+    folder = file.parent if file.parent.name == "checkpoints" else file.parent.absolute()
     if folder.name == "checkpoints":
-        # ../samples by name, not by "..": through a symbolic link that would be another folder
         places.insert(0, folder.parent / "samples" / name)
     return next((place for place in places if place.is_file()), None)

@@ -74,7 +74,9 @@ def _swatches(panel: Panel) -> list[Patch]:
 
 
 def _handles(figure: Figure, runs: Sequence[RunLabel]) -> list[Artist]:
-    named = len(runs) > 1 and not isinstance(figure.panels[0], RasterPanel)  # a picture is titled with its run
+    named = (
+        len(runs) > 1 and figure.of_runs and not isinstance(figure.panels[0], RasterPanel)
+    )  # a picture is titled with its run
     several = runs if named else ()
     colours = [Line2D([], [], color=LIGHT[run.slot], lw=2.5, label=run.label) for run in several]
     styles = [

@@ -193,7 +193,7 @@ def _layer_note(series: Sequence[DormancySeries]) -> str | None:
 
 
 def _notes(
-    given: Sequence[DormancySeries], used: Sequence[DormancySeries], taus: int, units: set[str]
+    given: Sequence[DormancySeries], used: Sequence[DormancySeries], taus: int, units: set[str], grouped: bool
 ) -> tuple[str, ...]:
     left_out = unique(one.name for one in given if one not in used)
     notes = [f"Without any checkpoint or neuron, so left out: {listed(left_out)}."] if left_out else []
@@ -203,7 +203,7 @@ def _notes(
         notes.append("The runs count different steps, so checkpoints are numbered 0, 1, 2, ... instead.")
     if taus > MOST_TAUS:
         notes.append(f"Charts are drawn for the first {MOST_TAUS} of {taus} taus; the tau sweep covers the others.")
-    if len(used) > SLOTS:
+    if len(used) > SLOTS and not grouped:
         notes.append(f"Only {SLOTS} colours can be told apart: with {plural(len(used), 'run')} some are used again.")
     return tuple(notes)
 
@@ -217,8 +217,11 @@ def _paired(
     return tuple(one for one, _ in used), tuple(record for _, record in used)
 
 
-def read_inputs(series: Sequence[DormancySeries], records: Records = ()) -> Inputs:
-    """Put series side by side, each with its run's own record; those that are empty are named in `notes`."""
+def read_inputs(series: Sequence[DormancySeries], records: Records = (), grouped: bool = False) -> Inputs:
+    """Put series side by side, each with its run's own record; those that are empty are named in `notes`.
+
+    `grouped` says that runs are shown in groups, so that no colours are needed to tell them apart.
+    """
     used, kept = _paired(series, records)
     units = {one.step_unit for one in used}
     same = len(units) == 1
@@ -234,5 +237,5 @@ def read_inputs(series: Sequence[DormancySeries], records: Records = ()) -> Inpu
         for index, (label, one, record) in enumerate(zip(labels, used, kept, strict=True))
     )
     taus = _taus(used)
-    notes = _notes(series, used, len(taus), units)
+    notes = _notes(series, used, len(taus), units, grouped)
     return Inputs(runs, _layer_scopes(used), units.pop() if same else "checkpoint", taus[:MOST_TAUS], notes)

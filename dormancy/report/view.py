@@ -10,6 +10,14 @@ from typing import Any, final
 
 from dormancy.errors import UsageError
 from dormancy.report.charts import Section, Table
+from dormancy.report.comparison_view import (
+    compared,
+    comparison_definitions,
+    comparison_layers,
+    comparison_sections,
+    comparison_summaries,
+)
+from dormancy.report.groups import Comparison
 from dormancy.report.inputs import Inputs, Records, read_inputs
 from dormancy.report.layer_table import layer_table
 from dormancy.report.method import Definition, method, provenance, subject
@@ -114,6 +122,35 @@ def _empty_view(inputs: Inputs, title: str | None) -> ReportView:
     return ReportView(title or _title(inputs), "", _created(), (), "", (), (), None, (), (), (), notes)
 
 
+def _group_labels(comparison: Comparison) -> tuple[RunLabel, ...]:
+    """Return one label per value of the compared setting."""
+    runs: dict[tuple[str, int], int] = {}
+    for group in comparison.groups:
+        runs[group.label, group.slot] = runs.get((group.label, group.slot), 0) + len(group.runs)
+    return tuple(RunLabel(label, slot, plural(number, "run")) for (label, slot), number in runs.items())
+
+
+def _comparison_view(
+    inputs: Inputs, title: str | None, prunings: Sequence[Mapping[str, Any]], setting: str
+) -> ReportView:
+    comparison, own_title, subtitle, tables = compared(inputs, setting)
+    pruned = pruning_section(prunings)
+    return ReportView(
+        title=title or own_title,
+        subtitle=subtitle,
+        created=_created(),
+        runs=_group_labels(comparison),
+        step_unit=inputs.step_unit,
+        taus=inputs.taus,
+        summaries=comparison_summaries(inputs, comparison),
+        layers=comparison_layers(inputs, comparison),
+        sections=(*comparison_sections(inputs, comparison), *([pruned] if pruned else [])),
+        method=comparison_definitions(inputs),
+        provenance=tables,
+        notes=(*inputs.notes, *comparison.notes),
+    )
+
+
 def build_view(
     series: Sequence[DormancySeries],
     *,
@@ -128,10 +165,12 @@ def build_view(
     each series' run wrote about itself (`dormancy.io.read_training`). `compare` names a setting of their
     configurations: then the runs are grouped by it over their seeds. Raises `UsageError` when that cannot be done.
     """
-    inputs = read_inputs(series, records)
+    inputs = read_inputs(series, records, grouped=compare is not None)
     named = shown(title, 160) if title else None
     if not inputs.runs:
         return _empty_view(inputs, named)
+    if compare is not None:
+        return _comparison_view(inputs, named, prunings, compare)
     return ReportView(
         title=named or _title(inputs),
         subtitle=_subtitle(inputs),

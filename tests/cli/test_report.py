@@ -161,3 +161,16 @@ def test_a_folder_of_runs_is_all_of_them(dormancy: Dormancy, series_folder: Path
     half = dormancy("report", tmp_path / "all", "-o", tmp_path / "page.html")
     assert half.code == 4
     assert "seed11" in half.err
+
+
+def test_runs_that_differ_in_one_setting_are_compared(dormancy: Dormancy, series_folder: Path, tmp_path: Path) -> None:
+    for redo in (False, True):
+        for seed in (1, 2):
+            run = shutil.copytree(series_folder, tmp_path / "all" / f"{redo}-{seed}")
+            about = {"schema": "dormancy.run/1", "algorithm": "dqn", "config": {"seed": seed, "redo": redo}}
+            (run / "run.json").write_text(json.dumps(about))
+    document = json.loads(dormancy("report", tmp_path / "all", "--compare", "redo", "--format", "json").out)
+    assert [run["label"] for run in document["runs"]] == ["redo false", "redo true"]
+    refused = dormancy("report", tmp_path / "all", "--compare", "sede", "-o", tmp_path / "page.html")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1].endswith("(did you mean 'seed'?)")

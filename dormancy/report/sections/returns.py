@@ -34,7 +34,7 @@ def window_means(record: TrainingRecord, ends: FloatArray) -> FloatArray:
     inside = place < ends.size
     episodes = np.bincount(place[inside], minlength=ends.size)
     totals = np.bincount(place[inside], weights=record.returns[inside], minlength=ends.size)
-    return np.divide(totals, episodes, out=np.full(ends.size, np.nan), where=episodes > 0)
+    return np.asarray(np.divide(totals, episodes, out=np.full(ends.size, np.nan), where=episodes > 0))
 
 
 def _course(record: TrainingRecord) -> tuple[FloatArray, FloatArray]:
@@ -107,7 +107,7 @@ def _return_figure(inputs: Inputs) -> Figure:
         title="Return of the training episodes",
         panels=(_return_panel(inputs, "return"),),
         table=_table(inputs),
-        caption=f"Undiscounted, as the agent explored: the mean over each window, {plural(episodes, 'episode')} in all.",
+        caption=f"Undiscounted, as the agent explored: means over windows, {plural(episodes, 'episode')} in all.",
         wide=True,
     )
 
