@@ -115,7 +115,15 @@ def _differences(rests: Sequence[str]) -> list[str]:
 
 
 def _word(value: object) -> str:
-    return value if isinstance(value, str) else number(value) if type(value) in (int, float) else _text(value)  # type: ignore[arg-type]
+    """Write a value of a setting for a label.
+
+    >>> _word("Pong"), _word(16.0), _word(True), _word([8, 4])
+    ('Pong', '16', 'true', '[8, 4]')
+    """
+    if isinstance(value, str):
+        return value
+    usual = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
+    return number(value) if usual else _text(value)  # type: ignore[arg-type]  # a number, if it is usual
 
 
 def _short(comparison: Sequence[Pairing]) -> list[str]:

@@ -162,6 +162,25 @@ def test_runs_without_episodes_have_no_chapter_on_returns() -> None:
     assert "One run only" in " ".join(view.notes)
 
 
+def test_groups_of_different_networks_show_the_layers_they_have() -> None:
+    series = [made_up_run(f"{depth}-{seed}", 3, layers=SMALL[:depth], seed=seed) for depth in (1, 2) for seed in (1, 2)]
+    records = [record(depth=depth, seed=seed) for depth in (1, 2) for seed in (1, 2)]
+    view = build_view(series, records=records, compare="depth")
+    fc1 = figures(view)["dormancy-layers 0.1"].panels[1]
+    assert isinstance(fc1, LinePanel)
+    assert [line.x.size for line in fc1.lines] == [0, 3]
+    assert "depth 1: no value." in fc1.alt
+    assert "fc1" in render_html(series, records=records, compare="depth")
+
+
+@pytest.mark.parametrize("value", [10**400, float("inf"), "<script>" * 2000, [1, {"a": None}], None])
+def test_a_setting_may_hold_anything(value: object) -> None:
+    series, _ = runs_of({}, {})
+    records = [TrainingRecord({"odd": value, "rest": value}), TrainingRecord({"odd": "plain", "rest": value})]
+    page = render_html(series, records=records, compare="odd")
+    assert page.count("<script") == 2
+
+
 def test_one_checkpoint_a_run_has_no_course() -> None:
     view = view_of(*TWINS, checkpoints=1)
     assert "One checkpoint a run" in view.sections[0].empty

@@ -38,9 +38,12 @@ class GroupBand:
 
 
 def _over_runs(group: Group, curve: RunCurve) -> GroupBand:
-    """Put the runs' curves on the union of their places; a run is left out where it has no value."""
+    """Put the runs' curves on the union of their places; a run is left out where it has no value.
+
+    A group without runs, because none has the layer, gives no place at all.
+    """
     curves = [curve(run) for run in group.runs]
-    x = np.unique(np.concatenate([places for places, _ in curves]))
+    x = np.unique(np.concatenate([np.empty(0), *(places for places, _ in curves)]))
     values = np.full((len(curves), x.size), np.nan)
     for row, (places, known) in zip(values, curves, strict=True):
         row[np.searchsorted(x, places)] = known
