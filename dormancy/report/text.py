@@ -24,7 +24,16 @@ __all__ = ["COLUMNS", "to_csv", "to_frame", "to_json", "to_markdown"]
 
 COLUMNS = ("run", "agent_step", "gradient_step", "layer", "metric", "tau", "value")
 MARKDOWN_ROWS = 24
-MARKDOWN_FIGURES = ("dormancy-layers", "rank-srank", "returns", "pruning-effect", "pruning-returns", "pruning-sweep")
+MARKDOWN_FIGURES = (
+    "dormancy-layers",
+    "rank-srank",
+    "returns",
+    "returns-profile",
+    "returns-improvement",
+    "pruning-effect",
+    "pruning-returns",
+    "pruning-sweep",
+)
 _MARKED = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 

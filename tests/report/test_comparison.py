@@ -193,5 +193,7 @@ def test_every_format_is_written_and_the_page_repeats_itself(monkeypatch: pytest
     page = render_html(series, records=records, compare="redo")
     assert page == render_html(series, records=records, compare="redo")
     assert "redo compared" in page
-    assert "IQM over 3 runs" in to_markdown(series, records=records, compare="redo")
+    text = to_markdown(series, records=records, compare="redo")
+    assert "IQM over 3 runs" in text
+    assert "redo true over redo false" in text
     assert '"returns-profile"' in to_json(series, records=records, compare="redo")
