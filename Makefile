@@ -16,7 +16,7 @@ RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser test-sb3 check bench format clean
+.PHONY: help demo example test test-slow test-browser test-sb3 check bench format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -41,6 +41,9 @@ demo: $(VENV)/.installed  ## scan the two fixture runs and build demo/report.htm
 	$(BIN)/dormancy report $(RUNS) --tau 0.1 --tau 0 -o demo/report.html --png demo/figures --force --quiet
 	@echo
 	@echo "$(CURDIR)/demo/report.html"
+
+example: $(VENV)/.installed  ## make docs/example/report.html again, with a fixed date
+	SOURCE_DATE_EPOCH=1764000000 $(BIN)/dormancy report $(RUNS) --tau 0.1 --tau 0 -o docs/example/report.html --force --quiet
 
 test: $(VENV)/.installed-dev  ## run the tests and doctests, without those that take minutes
 	$(PYTEST)

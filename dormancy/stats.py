@@ -14,7 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from dormancy.errors import UsageError
 
-__all__ = ["Interval", "iqm", "percentile_interval", "poisson_weights", "stratified_bootstrap", "uniforms"]
+__all__ = [
+    "Band",
+    "Interval",
+    "iqm",
+    "iqm_band",
+    "percentile_interval",
+    "performance_profile",
+    "poisson_weights",
+    "probability_of_improvement",
+    "stratified_bootstrap",
+    "uniforms",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 Identifiers: TypeAlias = NDArray[np.int64] | NDArray[np.uint64]
@@ -28,6 +39,14 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
+
+
+class Band(NamedTuple):
+    """Estimates at K places and the ends of their confidence intervals, each of shape (K,)."""
+
+    estimate: Floats
+    low: Floats
+    high: Floats
 
 
 def iqm(values: ArrayLike) -> float:
@@ -75,15 +94,113 @@ def stratified_bootstrap(
     >>> stratified_bootstrap([[1.0, 1.0, 1.0], [3.0, 3.0]], np.mean)
     Interval(estimate=1.8, low=1.8, high=1.8)
     """
-    tasks = [np.asarray(each, dtype=np.float64).ravel() for each in strata]
-    if not tasks or any(task.size == 0 for task in tasks):
-        raise UsageError("a stratified bootstrap needs at least one run of every task")
+    tasks = _tasks(strata)
     rng = np.random.default_rng(seed)
     found = [
         float(statistic(np.concatenate([task[rng.integers(task.size, size=task.size)] for task in tasks])))
         for _ in range(replicates)
     ]
     return percentile_interval(found, float(statistic(np.concatenate(tasks))), confidence)
+
+
+def _trimmed_mean(values: Floats, axis: int) -> Floats:
+    """Return the interquartile mean along an axis that has at least one value and no NaN."""
+    size = values.shape[axis]
+    kept = np.arange(size // 4, size - size // 4)
+    return np.asarray(np.sort(values, axis=axis).take(kept, axis=axis).mean(axis=axis))
+
+
+def _band(estimate: Floats, replicates: Floats, confidence: float) -> Band:
+    """Return the central intervals of replicates of shape (R, K)."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(replicates, [tail, 1 - tail], axis=0)
+    return Band(estimate, low, high)
+
+
+def iqm_band(runs: ArrayLike, *, confidence: float = 0.95, replicates: int = REPLICATES, seed: int = 0) -> Band:
+    """Return the IQM over runs at each of K places with a bootstrap interval over whole runs, for values (runs, K).
+
+    NaN is a run that has no value there: it is left out at that place. Where one run is left the interval is NaN, and
+    where none is the estimate too.
+
+    >>> iqm_band([[1.0, 2.0], [1.0, 2.0]])
+    Band(estimate=array([1., 2.]), low=array([1., 2.]), high=array([1., 2.]))
+    """
+    values = np.asarray(runs, dtype=np.float64)
+    known = np.isfinite(values)
+    band = Band(*np.full((3, values.shape[1]), np.nan))
+    for pattern in np.unique(known.T, axis=0):
+        if not pattern.any():
+            continue
+        places = (pattern == known.T).all(axis=1)
+        rows = values[pattern][:, places]
+        band.estimate[places] = _trimmed_mean(rows, 0)
+        if len(rows) > 1:
+            drawn = np.random.default_rng(seed).integers(len(rows), size=(replicates, len(rows)))
+            ends = _band(rows[0], _trimmed_mean(rows[drawn], 1), confidence)
+            band.low[places], band.high[places] = ends.low, ends.high
+    return band
+
+
+def _tasks(strata: Sequence[ArrayLike]) -> list[Floats]:
+    tasks = [np.asarray(each, dtype=np.float64).ravel() for each in strata]
+    if not tasks or any(task.size == 0 for task in tasks):
+        raise UsageError("a stratified bootstrap needs at least one run of every task")
+    return tasks
+
+
+def performance_profile(
+    strata: Sequence[ArrayLike],
+    thresholds: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Band:
+    """Return the share of runs above each of K thresholds, over all tasks (Agarwal et al. 2021, section 4.2).
+
+    `strata` holds one array of run scores a task; runs are drawn anew within each task. Raises `UsageError` when a
+    task has no run.
+
+    >>> performance_profile([[1.0, 3.0]], [0.0, 1.0, 3.0]).estimate
+    array([1. , 0.5, 0. ])
+    """
+    tasks, places = _tasks(strata), np.asarray(thresholds, dtype=np.float64)
+    above = [(task[:, None] > places).astype(np.float64) for task in tasks]
+    rng = np.random.default_rng(seed)
+    sums = sum(each[rng.integers(len(each), size=(replicates, len(each)))].sum(axis=1) for each in above)
+    runs = sum(task.size for task in tasks)
+    return _band(np.concatenate(above).mean(axis=0), np.asarray(sums) / runs, confidence)
+
+
+def probability_of_improvement(
+    candidate: Sequence[ArrayLike],
+    baseline: Sequence[ArrayLike],
+    *,
+    confidence: float = 0.95,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Interval:
+    """Return how probably a run of the candidate scores above one of the baseline, ties counting half.
+
+    Both hold one array of run scores a task, in the same order; the mean is over tasks, the runs of both are drawn
+    anew within each task (Agarwal et al. 2021, section 4.3). Raises `UsageError` when a task has no run or the numbers
+    of tasks differ.
+
+    >>> probability_of_improvement([[2.0, 3.0]], [[1.0, 2.0]]).estimate
+    0.875
+    """
+    if len(candidate) != len(baseline):
+        raise UsageError("a probability of improvement needs both sides on the same tasks")
+    rng = np.random.default_rng(seed)
+    means, drawn = [], []
+    for ours, theirs in zip(_tasks(candidate), _tasks(baseline), strict=True):
+        wins = (ours[:, None] > theirs) + 0.5 * (ours[:, None] == theirs)
+        rows = rng.integers(ours.size, size=(replicates, ours.size, 1))
+        columns = rng.integers(theirs.size, size=(replicates, 1, theirs.size))
+        means.append(wins.mean())
+        drawn.append(wins[rows, columns].mean(axis=(1, 2)))
+    return percentile_interval(np.mean(drawn, axis=0), float(np.mean(means)), confidence)
 
 
 _GOLDEN, _MIX_1, _MIX_2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

@@ -6,11 +6,20 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dormancy.errors import UsageError
-from dormancy.stats import iqm, percentile_interval, poisson_weights, stratified_bootstrap, uniforms
+from dormancy.stats import (
+    iqm,
+    iqm_band,
+    percentile_interval,
+    performance_profile,
+    poisson_weights,
+    probability_of_improvement,
+    stratified_bootstrap,
+    uniforms,
+)
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
 
@@ -83,3 +92,55 @@ def test_rows_of_one_episode_are_drawn_together() -> None:
     assert np.array_equal(drawn[0], drawn[1])
     assert np.array_equal(drawn[0], drawn[3])
     assert not np.array_equal(drawn[0], drawn[2])
+
+
+def test_the_band_is_the_iqm_at_every_place() -> None:
+    runs = np.random.default_rng(3).normal(size=(9, 4))
+    band = iqm_band(runs)
+    assert band.estimate == pytest.approx([iqm(runs[:, k]) for k in range(4)])
+    one = stratified_bootstrap([runs[:, 2]], replicates=6000)
+    many = iqm_band(runs, replicates=6000)
+    assert (many.low[2], many.high[2]) == pytest.approx((one.low, one.high), abs=0.05)
+    assert (band.low < band.estimate).all()
+    assert (band.estimate < band.high).all()
+
+
+def test_a_run_that_stopped_early_counts_where_it_was() -> None:
+    runs = np.array([[1.0, 1.0, np.nan], [3.0, np.nan, np.nan], [5.0, np.nan, np.nan]])
+    band = iqm_band(runs)
+    assert band.estimate[:2].tolist() == [3.0, 1.0]
+    assert np.isnan([band.estimate[2], band.low[1], band.high[1]]).all()
+    assert band.low[0] < 3.0 < band.high[0]
+
+
+def test_a_profile_counts_runs_above_and_its_interval_is_that_of_a_share() -> None:
+    """The share of n draws is binomial: its interval has half-width 1.96 sqrt(p (1 - p) / n)."""
+    scores = [*[0.0] * 60, *[1.0] * 40]
+    found = performance_profile([scores], [-1.0, 0.0, 0.5, 1.0], replicates=4000)
+    assert found.estimate.tolist() == [1.0, 0.4, 0.4, 0.0]
+    assert found.high[1] - found.low[1] == pytest.approx(2 * 1.96 * math.sqrt(0.4 * 0.6 / 100), rel=0.1)
+    assert (found.low[0], found.high[3]) == (1.0, 0.0)
+    assert performance_profile([scores, [2.0]], [0.5]).estimate == pytest.approx([41 / 101])
+
+
+@settings(deadline=None)
+@given(values, values)
+def test_the_probability_of_improvement_is_that_of_a_pair(ours: list[float], theirs: list[float]) -> None:
+    wins = [(x > y) + (x == y) / 2 for x in ours for y in theirs]
+    found = probability_of_improvement([ours], [theirs], replicates=20)
+    assert found.estimate == pytest.approx(math.fsum(wins) / len(wins))
+    assert found.estimate + probability_of_improvement([theirs], [ours], replicates=20).estimate == pytest.approx(1)
+
+
+def test_improvement_is_averaged_over_tasks_not_over_runs() -> None:
+    found = probability_of_improvement([[1.0], [0.0] * 9], [[0.0], [1.0] * 9])
+    assert found == (0.5, 0.5, 0.5)
+
+
+def test_what_cannot_be_compared_is_an_error() -> None:
+    with pytest.raises(UsageError, match="same tasks"):
+        probability_of_improvement([[1.0]], [[1.0], [2.0]])
+    with pytest.raises(UsageError, match="at least one run"):
+        probability_of_improvement([[1.0]], [[]])
+    with pytest.raises(UsageError, match="at least one run"):
+        performance_profile([[]], [0.0])

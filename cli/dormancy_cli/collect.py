@@ -34,12 +34,16 @@ class ScanOptions:
 @final
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The scans of one run. `series` is None where they are not of one network; `problem` says so."""
+    """The scans of one run. `series` is None where they are not of one network; `problem` says so.
+
+    `folder` is where its checkpoints lie.
+    """
 
     name: str
     scans: tuple[DormancyScan, ...]
     series: DormancySeries | None
     problem: str | None = None
+    folder: Path | None = None
 
 
 @final
@@ -68,7 +72,7 @@ def collect(
             on_failure(result)
         else:
             runs.setdefault(str(path.absolute().parent), []).append(result)
-    groups = tuple(_group(series_name(Path(folder) / "any"), scans) for folder, scans in runs.items())
+    groups = tuple(_group(Path(folder), scans) for folder, scans in runs.items())
     return Collection(groups, tuple(failures))
 
 
@@ -98,14 +102,16 @@ def _scan(path: Path, options: ScanOptions) -> DormancyScan:
     )
 
 
-def _group(name: str, scans: Sequence[DormancyScan]) -> Group:
+def _group(folder: Path, scans: Sequence[DormancyScan]) -> Group:
     from dormancy.series import DormancySeries
+
+    name = series_name(folder / "any")
 
     try:
         series = DormancySeries.of(name, scans)
     except DormancyError as error:
-        return Group(name, tuple(scans), None, str(error))
-    return Group(name, series.scans, series)
+        return Group(name, tuple(scans), None, str(error), folder)
+    return Group(name, series.scans, series, folder=folder)
 
 
 def failure_code(collection: Collection) -> int:

@@ -30,8 +30,9 @@ class Failure:
 def expand(arguments: Sequence[str]) -> list[Path | Failure]:
     """Turn arguments into checkpoint paths in the order given, each once; what names nothing becomes a `Failure`.
 
-    A folder stands for its checkpoints, ``@list.txt`` for the lines of that file, ``-`` for those of standard input,
-    and a pattern such as ``runs/*/checkpoints/*.pt`` for what it matches, also where the shell left it as it is.
+    A folder stands for its checkpoints, or for those of the run folders in it, ``@list.txt`` for the lines of that
+    file, ``-`` for those of standard input, and a pattern such as ``runs/*/checkpoints/*.pt`` for what it matches, also
+    where the shell left it as it is.
     """
     found: dict[str, Path | Failure] = {}
     for argument in arguments:
@@ -82,12 +83,25 @@ def _files(path: Path) -> Iterator[Path | Failure]:
     if not path.is_dir():
         yield path
         return
-    from dormancy.io import list_checkpoints
+    from dormancy.io import list_checkpoints, list_runs
 
     try:
         yield from list_checkpoints(path)
     except InputError as error:
-        yield Failure(str(path), error)
+        runs = list_runs(path)
+        for run in runs:
+            yield from _of_run(run)
+        if not runs:
+            yield Failure(str(path), error)
+
+
+def _of_run(run: Path) -> Iterator[Path | Failure]:
+    from dormancy.io import list_checkpoints
+
+    try:
+        yield from list_checkpoints(run)
+    except InputError as error:
+        yield Failure(str(run), error)
 
 
 def series_name(checkpoint: Path) -> str:

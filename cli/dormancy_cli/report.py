@@ -19,6 +19,7 @@ from dormancy_cli.results import SUFFIXES, read_results
 from dormancy_cli.text import counted
 
 if TYPE_CHECKING:
+    from dormancy.io import TrainingRecord
     from dormancy.series import DormancySeries
 
 __all__ = ["report"]
@@ -46,6 +47,12 @@ def report(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Add a chapter on what prune --format json measured. Repeatable."),
     ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SETTING", help="Compare runs that differ in this setting, such as redo, over their seeds."
+        ),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     sample: options.Sample = None,
     taus: options.Taus = None,
@@ -59,16 +66,16 @@ def report(
     options.require_device(device)
     reporter = Reporter(quiet=quiet)
     prunings = tuple(read_prunings(pruning or []))
-    target = Target(format, _target_path(format, output), png, title, force, allow_large, prunings)
+    target = Target(format, _target_path(format, output), png, title, force, allow_large, prunings, compare)
     refuse_overwrite(target.path, force=force)
     asked = ScanOptions(taus=tuple(taus or (0.1,)), layers=layers, sample=sample, device=device)
-    series, failures = gather(results, asked, reporter)
-    if series:
-        _write(series, target, reporter)
+    gathered = gather(results, asked, reporter)
+    if gathered.series:
+        _write(gathered, target, reporter)
         _open(target.path if open_ else None)
-    if not failures:
+    if not gathered.failures:
         return 0
-    return PartialFailure.exit_code if series else InputError.exit_code
+    return PartialFailure.exit_code if gathered.series else InputError.exit_code
 
 
 @final
@@ -83,33 +90,46 @@ class Target:
     force: bool
     allow_large: bool
     prunings: tuple[Mapping[str, Any], ...] = ()
+    compare: str | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What there is to report on: series, each with what its run wrote about itself, and what could not be read."""
+
+    series: tuple[DormancySeries, ...]
+    records: tuple[TrainingRecord | None, ...]
+    failures: tuple[Failure, ...]
 
 
 def _target_path(format: str, output: Path | None) -> Path | None:
     return Path("report.html") if output is None and format == "html" else output
 
 
-def _write(series: Sequence[DormancySeries], target: Target, reporter: Reporter) -> None:
+def _write(gathered: Gathered, target: Target, reporter: Reporter) -> None:
     from dormancy.report import write_html, write_png
 
+    series = gathered.series
+    beside: dict[str, Any] = {"prunings": target.prunings, "records": gathered.records, "compare": target.compare}
     if target.figures is not None:
-        figures = write_png(target.figures, series, force=target.force, prunings=target.prunings)
+        figures = write_png(target.figures, series, force=target.force, **beside)
         reporter.note(f"{target.figures}: {counted(len(figures), 'figure')}")
     if target.format == "html" and target.path is not None:
-        write_html(target.path, series, target.force, target.allow_large, title=target.title, prunings=target.prunings)
+        write_html(target.path, series, target.force, target.allow_large, title=target.title, **beside)
     else:
-        write_result(_as_text(series, target), target.path, force=target.force)
+        write_result(_as_text(series, target, beside), target.path, force=target.force)
     if target.path is not None:
         reporter.note(target.path)
 
 
-def _as_text(series: Sequence[DormancySeries], target: Target) -> str:
+def _as_text(series: Sequence[DormancySeries], target: Target, beside: Mapping[str, Any]) -> str:
     from dormancy.report import to_csv, to_json, to_markdown
 
     if target.format == "csv":
         return to_csv(series)
     write = to_json if target.format == "json" else to_markdown
-    return write(series, title=target.title, prunings=target.prunings)
+    return write(series, title=target.title, **beside)
 
 
 def _open(page: Path | None) -> None:
@@ -119,9 +139,7 @@ def _open(page: Path | None) -> None:
         webbrowser.open(page.absolute().as_uri())
 
 
-def gather(
-    arguments: Sequence[str], asked: ScanOptions, reporter: Reporter
-) -> tuple[list[DormancySeries], list[Failure]]:
+def gather(arguments: Sequence[str], asked: ScanOptions, reporter: Reporter) -> Gathered:
     """Read what was saved, then scan everything else; checkpoints of one folder are one run."""
     series: list[DormancySeries] = []
     failures: list[Failure] = []
@@ -132,8 +150,9 @@ def gather(
         except InputError as error:
             failures.append(Failure(argument, error))
             reporter.error(failures[-1])
-    scanned, failed = _scan(expand([argument for argument in arguments if argument not in saved]), asked, reporter)
-    return series + scanned, failures + failed
+    scanned = _scan(expand([argument for argument in arguments if argument not in saved]), asked, reporter)
+    records = (*(None for _ in series), *scanned.records)
+    return Gathered((*series, *scanned.series), records, (*failures, *scanned.failures))
 
 
 def _is_saved(argument: str) -> bool:
@@ -141,13 +160,27 @@ def _is_saved(argument: str) -> bool:
     return path.suffix in SUFFIXES and not path.is_dir()
 
 
-def _scan(
-    inputs: Sequence[Path | Failure], asked: ScanOptions, reporter: Reporter
-) -> tuple[list[DormancySeries], list[Failure]]:
+def _scan(inputs: Sequence[Path | Failure], asked: ScanOptions, reporter: Reporter) -> Gathered:
     with reporter.progress(inputs, "scanning") as items:
         collection = collect(items, asked, on_failure=reporter.error)
-    series = [group.series for group in collection.groups if group.series is not None]
-    mixed = [Failure(group.name, InputError(str(group.problem))) for group in collection.groups if group.series is None]
-    for failure in mixed:
+    usable = [(group.series, group.folder) for group in collection.groups if group.series is not None]
+    failures = [
+        Failure(group.name, InputError(str(group.problem))) for group in collection.groups if group.series is None
+    ]
+    records = [_record(folder, failures) for _, folder in usable]
+    for failure in failures:
         reporter.error(failure)
-    return series, [*collection.failures, *mixed]
+    return Gathered(tuple(series for series, _ in usable), tuple(records), (*collection.failures, *failures))
+
+
+def _record(checkpoints: Path | None, failures: list[Failure]) -> TrainingRecord | None:
+    """Read what a run wrote about itself; a run whose account is damaged is shown without it, and told."""
+    from dormancy.io import read_training
+
+    if checkpoints is None:
+        return None
+    try:
+        return read_training(checkpoints.parent if checkpoints.name == "checkpoints" else checkpoints)
+    except InputError as error:
+        failures.append(Failure(str(checkpoints), error))
+        return None

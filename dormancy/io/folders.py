@@ -9,7 +9,7 @@ from pathlib import Path
 from dormancy.errors import FileError
 from dormancy.io.files import one_line, printable
 
-__all__ = ["CHECKPOINT_SUFFIXES", "find_sample", "list_checkpoints"]
+__all__ = ["CHECKPOINT_SUFFIXES", "find_sample", "list_checkpoints", "list_runs"]
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth")
 
@@ -31,6 +31,19 @@ def list_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
     if not found:
         raise FileError(f"{printable(root)}: no checkpoints (*.pt) here nor in checkpoints/; name the folder of a run")
     return found
+
+
+def list_runs(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the run folders right below a folder, in natural order: those with a ``run.json`` or ``checkpoints``.
+
+    Empty when there are none, and when `folder` is no folder or cannot be read.
+    """
+    try:
+        below = [each for each in Path(folder).iterdir() if each.is_dir() and not each.name.startswith(".")]
+        runs = [each for each in below if (each / "run.json").is_file() or (each / "checkpoints").is_dir()]
+    except (OSError, ValueError):
+        return []
+    return sorted(runs, key=natural_order)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -59,8 +72,9 @@ def find_sample(checkpoint: str | os.PathLike[str]) -> Path | None:
     file = Path(checkpoint)
     name = f"{file.stem}.h5"
     places = [file.parent / name, file.parent / "samples" / name]
-    folder = file.parent.absolute()
+    # ../samples by name, not by "..": through a symbolic link that would be another folder. Named as the checkpoint is
+    # named where that can be done, so that a report does not tell where on a disk it was made.
+    folder = file.parent if file.parent.name == "checkpoints" else file.parent.absolute()
     if folder.name == "checkpoints":
-        # ../samples by name, not by "..": through a symbolic link that would be another folder
         places.insert(0, folder.parent / "samples" / name)
     return next((place for place in places if place.is_file()), None)

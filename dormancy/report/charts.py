@@ -180,7 +180,8 @@ class Table:
 class Figure:
     """Panels under one title, with their numbers as a table.
 
-    `tau` is set where the figure holds for one tau only. `wide` gives a single panel the whole width.
+    `tau` is set where the figure holds for one tau only. `wide` gives a single panel the whole width. Where `of_runs`
+    is false, colours do not stand for the report's runs, and the runs are not named above the figure.
     """
 
     key: str
@@ -191,6 +192,7 @@ class Figure:
     tau: float | None = None
     wide: bool = False
     legend: tuple[tuple[str, str], ...] = ()
+    of_runs: bool = True
 
 
 @final

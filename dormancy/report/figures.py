@@ -20,6 +20,7 @@ from dormancy.errors import OutputError
 from dormancy.io.files import atomic_path, printable, why_unwritable
 from dormancy.report.axes import DASHES, SOFT, STYLE, draw_lines, draw_raster
 from dormancy.report.charts import Figure, Panel, RasterPanel
+from dormancy.report.inputs import Records
 from dormancy.report.palette import ERROR, LIGHT, PICTURE, blend
 from dormancy.report.scales import columns_of
 from dormancy.report.view import ReportView, RunLabel, build_view
@@ -73,7 +74,9 @@ def _swatches(panel: Panel) -> list[Patch]:
 
 
 def _handles(figure: Figure, runs: Sequence[RunLabel]) -> list[Artist]:
-    named = len(runs) > 1 and not isinstance(figure.panels[0], RasterPanel)  # a picture is titled with its run
+    named = (
+        len(runs) > 1 and figure.of_runs and not isinstance(figure.panels[0], RasterPanel)
+    )  # a picture is titled with its run
     several = runs if named else ()
     colours = [Line2D([], [], color=LIGHT[run.slot], lw=2.5, label=run.label) for run in several]
     styles = [
@@ -144,13 +147,15 @@ def write_png(
     force: bool = False,
     *,
     prunings: Sequence[Mapping[str, Any]] = (),
+    records: Records = (),
+    compare: str | None = None,
 ) -> list[Path]:
     """Write every figure of a report on these series into a folder, and return the files in the order of the report.
 
     Raises `OutputError` when a file exists and `force` is not given, before anything is written, and when the folder
     cannot be written to.
     """
-    view = build_view(series, prunings=prunings)
+    view = build_view(series, prunings=prunings, records=records, compare=compare)
     files = list(_files(view, _folder(folder)))
     taken = [path for path, _ in files if path.exists()]
     if taken and not force:

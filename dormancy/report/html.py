@@ -20,6 +20,7 @@ from dormancy.errors import OutputError
 from dormancy.io.files import atomic_path, printable
 from dormancy.report.charts import Cell, Column, Figure, LinePanel, RasterPanel
 from dormancy.report.heatmap import data_uri
+from dormancy.report.inputs import Records
 from dormancy.report.markup import element
 from dormancy.report.palette import DARK, LIGHT, PICTURE
 from dormancy.report.payload import as_json, figure_id, payload
@@ -146,14 +147,16 @@ def render_html(
     title: str | None = None,
     refresh: int | None = None,
     prunings: Sequence[Mapping[str, Any]] = (),
+    records: Records = (),
+    compare: str | None = None,
 ) -> str:
     """Return a page about one run, or about several side by side.
 
     `refresh` makes the page load itself again every so many seconds, for a report on a run that is still training.
     Names from files stay text whatever they contain. Series without checkpoints give a page that says so. `prunings`
-    are results of `dormancy prune`, schema ``dormancy.prune/1``.
+    are results of `dormancy prune`, schema ``dormancy.prune/1``; `records` and `compare` as for `build_view`.
     """
-    return _render(build_view(series, title=title, prunings=prunings), refresh)
+    return _render(build_view(series, title=title, prunings=prunings, records=records, compare=compare), refresh)
 
 
 def _render(view: ReportView, refresh: int | None) -> str:
@@ -169,13 +172,16 @@ def write_html(
     title: str | None = None,
     refresh: int | None = None,
     prunings: Sequence[Mapping[str, Any]] = (),
+    records: Records = (),
+    compare: str | None = None,
 ) -> Path:
     """Write `render_html` to a file, whole or not at all.
 
     Raises `OutputError` when the file exists and `force` is not given, when it cannot be written, and when it would be
     larger than 10 MB and `allow_large` is not given.
     """
-    page = render_html(series, title=title, refresh=refresh, prunings=prunings).encode("utf-8")
+    view = build_view(series, title=title, prunings=prunings, records=records, compare=compare)
+    page = _render(view, refresh).encode("utf-8")
     if len(page) > MOST_BYTES and not allow_large:
         size = f"{len(page) / 1e6:.0f} MB"
         raise OutputError(

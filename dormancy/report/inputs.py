@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 
 from dormancy.errors import UsageError
+from dormancy.io import TrainingRecord
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.overlap import BoolArray
 from dormancy.report.palette import SLOTS, slot_of
@@ -20,7 +21,10 @@ from dormancy.report.wording import listed, plural, unique
 from dormancy.result import DormancyScan, LayerScore
 from dormancy.series import DormancySeries
 
-__all__ = ["Inputs", "Run", "Scope", "read_inputs"]
+__all__ = ["Inputs", "Records", "Run", "Scope", "read_inputs"]
+
+Records: TypeAlias = Sequence[TrainingRecord | None]
+"""What each series' training run wrote about itself; empty, or one for each series, None where nothing is known."""
 
 DEFAULT_TAU = 0.1
 MOST_TAUS = 6
@@ -44,6 +48,7 @@ class Run:
     slot: int
     series: DormancySeries
     x: FloatArray
+    record: TrainingRecord | None = None
 
     @property
     def last(self) -> DormancyScan:
@@ -188,7 +193,7 @@ def _layer_note(series: Sequence[DormancySeries]) -> str | None:
 
 
 def _notes(
-    given: Sequence[DormancySeries], used: Sequence[DormancySeries], taus: int, units: set[str]
+    given: Sequence[DormancySeries], used: Sequence[DormancySeries], taus: int, units: set[str], grouped: bool
 ) -> tuple[str, ...]:
     left_out = unique(one.name for one in given if one not in used)
     notes = [f"Without any checkpoint or neuron, so left out: {listed(left_out)}."] if left_out else []
@@ -198,21 +203,39 @@ def _notes(
         notes.append("The runs count different steps, so checkpoints are numbered 0, 1, 2, ... instead.")
     if taus > MOST_TAUS:
         notes.append(f"Charts are drawn for the first {MOST_TAUS} of {taus} taus; the tau sweep covers the others.")
-    if len(used) > SLOTS:
+    if len(used) > SLOTS and not grouped:
         notes.append(f"Only {SLOTS} colours can be told apart: with {plural(len(used), 'run')} some are used again.")
     return tuple(notes)
 
 
-def read_inputs(series: Sequence[DormancySeries]) -> Inputs:
-    """Put series side by side; those that are empty are named in `notes`."""
-    used = [one for one in series if _usable(one)]
+def _paired(
+    series: Sequence[DormancySeries], records: Records
+) -> tuple[tuple[DormancySeries, ...], tuple[TrainingRecord | None, ...]]:
+    """Return the series that are not empty, each with its record."""
+    pairs = zip(series, records or [None] * len(series), strict=True)
+    used = [(one, record) for one, record in pairs if _usable(one)]
+    return tuple(one for one, _ in used), tuple(record for _, record in used)
+
+
+def read_inputs(series: Sequence[DormancySeries], records: Records = (), grouped: bool = False) -> Inputs:
+    """Put series side by side, each with its run's own record; those that are empty are named in `notes`.
+
+    `grouped` says that runs are shown in groups, so that no colours are needed to tell them apart.
+    """
+    used, kept = _paired(series, records)
     units = {one.step_unit for one in used}
     same = len(units) == 1
     labels = unique((one.name for one in used), limit=36)
     runs = tuple(
-        Run(label, slot_of(index), one, np.asarray(one.steps if same else range(len(one.scans)), dtype=np.float64))
-        for index, (label, one) in enumerate(zip(labels, used, strict=True))
+        Run(
+            label,
+            slot_of(index),
+            one,
+            np.asarray(one.steps if same else range(len(one.scans)), dtype=np.float64),
+            record,
+        )
+        for index, (label, one, record) in enumerate(zip(labels, used, kept, strict=True))
     )
     taus = _taus(used)
-    notes = _notes(series, used, len(taus), units)
+    notes = _notes(series, used, len(taus), units, grouped)
     return Inputs(runs, _layer_scopes(used), units.pop() if same else "checkpoint", taus[:MOST_TAUS], notes)

@@ -67,14 +67,17 @@ def _samples(run: Run) -> str:
     sizes = sorted({scan.observations for scan in run.scans})
     size = count(sizes[0]) if len(sizes) == 1 else f"{count(sizes[0])} to {count(sizes[-1])}"
     if not digests:
-        return f"{run.label}: {size} observations given in memory"
+        return f"{size} observations given in memory"
     if len(digests) == 1:
-        return f"{run.label}: {size} observations, the same sample at every checkpoint"
-    return f"{run.label}: {size} observations a checkpoint, from {count(len(digests))} different samples"
+        return f"{size} observations, the same sample at every checkpoint"
+    return f"{size} observations a checkpoint, from {count(len(digests))} different samples"
 
 
 def _sample_definition(inputs: Inputs) -> Definition:
-    said = "; ".join(_samples(run) for run in inputs.runs)
+    runs: dict[str, list[str]] = {}
+    for run in inputs.runs:
+        runs.setdefault(_samples(run), []).append(run.label)
+    said = "; ".join(f"{listed(labels, limit=4)}: {text}" for text, labels in runs.items())
     return Definition(
         "Observations",
         f"{said}. A neuron is dormant on these observations; on others it may speak. Scans of different samples differ "

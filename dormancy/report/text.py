@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dormancy.report.charts import Table
-from dormancy.report.inputs import Inputs, Run, Scope, read_inputs
+from dormancy.report.inputs import Inputs, Records, Run, Scope, read_inputs
 from dormancy.report.payload import payload, plain
 from dormancy.report.summary import Summary
 from dormancy.report.tables import cell_text, thinned
@@ -24,7 +24,16 @@ __all__ = ["COLUMNS", "to_csv", "to_frame", "to_json", "to_markdown"]
 
 COLUMNS = ("run", "agent_step", "gradient_step", "layer", "metric", "tau", "value")
 MARKDOWN_ROWS = 24
-MARKDOWN_FIGURES = ("dormancy-layers", "rank-srank", "pruning-effect", "pruning-returns", "pruning-sweep")
+MARKDOWN_FIGURES = (
+    "dormancy-layers",
+    "rank-srank",
+    "returns",
+    "returns-profile",
+    "returns-improvement",
+    "pruning-effect",
+    "pruning-returns",
+    "pruning-sweep",
+)
 _MARKED = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
@@ -75,17 +84,29 @@ def _markdown(view: ReportView) -> Iterator[str]:
 
 
 def to_markdown(
-    series: Sequence[DormancySeries], *, title: str | None = None, prunings: Sequence[Mapping[str, Any]] = ()
+    series: Sequence[DormancySeries],
+    *,
+    title: str | None = None,
+    prunings: Sequence[Mapping[str, Any]] = (),
+    records: Records = (),
+    compare: str | None = None,
 ) -> str:
     """Return the verdict, the table of layers and the course of dormancy and rank as Markdown."""
-    return "\n".join(_markdown(build_view(series, title=title, prunings=prunings)))
+    view = build_view(series, title=title, prunings=prunings, records=records, compare=compare)
+    return "\n".join(_markdown(view))
 
 
 def to_json(
-    series: Sequence[DormancySeries], *, title: str | None = None, prunings: Sequence[Mapping[str, Any]] = ()
+    series: Sequence[DormancySeries],
+    *,
+    title: str | None = None,
+    prunings: Sequence[Mapping[str, Any]] = (),
+    records: Records = (),
+    compare: str | None = None,
 ) -> str:
     """Return everything the report shows, schema dormancy.report/1, and under "series" the scans it was made from."""
-    data: dict[str, Any] = payload(build_view(series, title=title, prunings=prunings))
+    view = build_view(series, title=title, prunings=prunings, records=records, compare=compare)
+    data: dict[str, Any] = payload(view)
     data["series"] = [one.to_dict() for one in series]
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 

@@ -10,7 +10,15 @@ from typing import Any, final
 
 from dormancy.errors import UsageError
 from dormancy.report.charts import Section, Table
-from dormancy.report.inputs import Inputs, read_inputs
+from dormancy.report.comparison_view import (
+    compared,
+    comparison_definitions,
+    comparison_layers,
+    comparison_sections,
+    comparison_summaries,
+)
+from dormancy.report.groups import Comparison
+from dormancy.report.inputs import Inputs, Records, read_inputs
 from dormancy.report.layer_table import layer_table
 from dormancy.report.method import Definition, method, provenance, subject
 from dormancy.report.sections.dormancy import dormancy_section
@@ -20,6 +28,7 @@ from dormancy.report.sections.neurons import neurons_section
 from dormancy.report.sections.overlap import overlap_section
 from dormancy.report.sections.pruning import pruning_section
 from dormancy.report.sections.rank import rank_section
+from dormancy.report.sections.returns import returns_section
 from dormancy.report.sections.sweep import sweep_section
 from dormancy.report.summary import Summary, summarise
 from dormancy.report.wording import compact, listed, plural, shown
@@ -96,6 +105,7 @@ def _run_labels(inputs: Inputs) -> tuple[RunLabel, ...]:
 def _sections(inputs: Inputs, prunings: Sequence[Mapping[str, Any]]) -> tuple[Section, ...]:
     built = (
         dormancy_section(inputs),
+        returns_section(inputs),
         neurons_section(inputs),
         overlap_section(inputs),
         lifetimes_section(inputs),
@@ -112,17 +122,55 @@ def _empty_view(inputs: Inputs, title: str | None) -> ReportView:
     return ReportView(title or _title(inputs), "", _created(), (), "", (), (), None, (), (), (), notes)
 
 
+def _group_labels(comparison: Comparison) -> tuple[RunLabel, ...]:
+    """Return one label per value of the compared setting."""
+    runs: dict[tuple[str, int], int] = {}
+    for group in comparison.groups:
+        runs[group.label, group.slot] = runs.get((group.label, group.slot), 0) + len(group.runs)
+    return tuple(RunLabel(label, slot, plural(number, "run")) for (label, slot), number in runs.items())
+
+
+def _comparison_view(
+    inputs: Inputs, title: str | None, prunings: Sequence[Mapping[str, Any]], setting: str
+) -> ReportView:
+    comparison, own_title, subtitle, tables = compared(inputs, setting)
+    pruned = pruning_section(prunings)
+    return ReportView(
+        title=title or own_title,
+        subtitle=subtitle,
+        created=_created(),
+        runs=_group_labels(comparison),
+        step_unit=inputs.step_unit,
+        taus=inputs.taus,
+        summaries=comparison_summaries(inputs, comparison),
+        layers=comparison_layers(inputs, comparison),
+        sections=(*comparison_sections(inputs, comparison), *([pruned] if pruned else [])),
+        method=comparison_definitions(inputs),
+        provenance=tables,
+        notes=(*inputs.notes, *comparison.notes),
+    )
+
+
 def build_view(
-    series: Sequence[DormancySeries], *, title: str | None = None, prunings: Sequence[Mapping[str, Any]] = ()
+    series: Sequence[DormancySeries],
+    *,
+    title: str | None = None,
+    prunings: Sequence[Mapping[str, Any]] = (),
+    records: Records = (),
+    compare: str | None = None,
 ) -> ReportView:
     """Compute everything that a report on these series shows; series without checkpoints become a note.
 
-    `prunings` are results of `dormancy prune`, schema ``dormancy.prune/1``; they get a chapter.
+    `prunings` are results of `dormancy prune`, schema ``dormancy.prune/1``; they get a chapter. `records` hold what
+    each series' run wrote about itself (`dormancy.io.read_training`). `compare` names a setting of their
+    configurations: then the runs are grouped by it over their seeds. Raises `UsageError` when that cannot be done.
     """
-    inputs = read_inputs(series)
+    inputs = read_inputs(series, records, grouped=compare is not None)
     named = shown(title, 160) if title else None
     if not inputs.runs:
         return _empty_view(inputs, named)
+    if compare is not None:
+        return _comparison_view(inputs, named, prunings, compare)
     return ReportView(
         title=named or _title(inputs),
         subtitle=_subtitle(inputs),

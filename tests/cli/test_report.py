@@ -134,3 +134,43 @@ def test_open_shows_the_page(dormancy: Dormancy, saved: Path, tmp_path: Path, mo
     page = tmp_path / "page.html"
     assert dormancy("report", saved, "-o", page, "--open").code == 0
     assert shown == [page.as_uri()]
+
+
+def test_a_run_folder_brings_its_returns(dormancy: Dormancy, series_folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(series_folder, tmp_path / "live")
+    rows = [{"kind": "episode", "agent_step": 100 * k, "return": float(k)} for k in range(1, 31)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (run / "metrics.jsonl").write_text(text + '{"kind": "epi')
+    document = json.loads(dormancy("report", run, "--format", "json").out)
+    (line,) = document["figures"]["returns"]["panels"][0]["lines"]
+    assert line["y"] == [5.5, 15.5, 25.5]
+    (run / "metrics.jsonl").write_text("{}\n" + text)
+    damaged = dormancy("report", run, "-o", tmp_path / "page.html")
+    assert damaged.code == 4
+    assert "metrics.jsonl, line 1" in damaged.err
+    assert 'id="returns"' not in (tmp_path / "page.html").read_text()
+
+
+def test_a_folder_of_runs_is_all_of_them(dormancy: Dormancy, series_folder: Path, tmp_path: Path) -> None:
+    for name in ("seed10", "seed9"):
+        shutil.copytree(series_folder, tmp_path / "all" / name)
+    (tmp_path / "all" / "notes").mkdir()
+    result = dormancy("report", tmp_path / "all", "--format", "json")
+    assert [series["name"] for series in json.loads(result.out)["series"]] == ["seed9", "seed10"]
+    (tmp_path / "all" / "seed11" / "checkpoints").mkdir(parents=True)
+    half = dormancy("report", tmp_path / "all", "-o", tmp_path / "page.html")
+    assert half.code == 4
+    assert "seed11" in half.err
+
+
+def test_runs_that_differ_in_one_setting_are_compared(dormancy: Dormancy, series_folder: Path, tmp_path: Path) -> None:
+    for redo in (False, True):
+        for seed in (1, 2):
+            run = shutil.copytree(series_folder, tmp_path / "all" / f"{redo}-{seed}")
+            about = {"schema": "dormancy.run/1", "algorithm": "dqn", "config": {"seed": seed, "redo": redo}}
+            (run / "run.json").write_text(json.dumps(about))
+    document = json.loads(dormancy("report", tmp_path / "all", "--compare", "redo", "--format", "json").out)
+    assert [run["label"] for run in document["runs"]] == ["redo false", "redo true"]
+    refused = dormancy("report", tmp_path / "all", "--compare", "sede", "-o", tmp_path / "page.html")
+    assert refused.code == 2
+    assert refused.err.splitlines()[-1].endswith("(did you mean 'seed'?)")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dormancy.errors import FileError
-from dormancy.io import Checkpoint, ReplaySample, find_sample, list_checkpoints, save_checkpoint, save_sample
+from dormancy.io import Checkpoint, ReplaySample, find_sample, list_checkpoints, list_runs, save_checkpoint, save_sample
 from tests.io.told import Refused
 
 
@@ -74,6 +74,14 @@ def test_the_sample_of_a_checkpoint_is_found(tmp_path: Path, present: list[str],
     assert find_sample(tmp_path / "checkpoints/step_5.pt") == (tmp_path / expected if expected else None)
 
 
+def test_a_sample_is_named_as_its_checkpoint_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "run/checkpoints/a.pt", "run/samples/a.h5")
+    monkeypatch.chdir(tmp_path)
+    assert find_sample("run/checkpoints/a.pt") == Path("run/samples/a.h5")
+    monkeypatch.chdir(tmp_path / "run")
+    assert find_sample("checkpoints/a.pt") == Path("samples/a.h5")
+
+
 def test_samples_of_a_plain_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "plain/a.pt", "samples/a.h5")
     assert find_sample(tmp_path / "plain/a.pt") is None  # ../samples belongs to run folders only
@@ -94,3 +102,9 @@ def test_what_is_saved_in_a_run_folder_is_found(tmp_path: Path, checkpoint: Chec
     stored = save_sample(tmp_path / "samples/step_1000.h5", sample)
     assert list_checkpoints(tmp_path) == [path]
     assert find_sample(path) == stored
+
+
+def test_runs_of_a_folder_are_those_with_something_of_a_run(tmp_path: Path) -> None:
+    touch(tmp_path, "seed10/run.json", "seed9/checkpoints/a.pt", "notes/a.txt", ".old/run.json", "run.json")
+    assert list_runs(tmp_path) == [tmp_path / "seed9", tmp_path / "seed10"]
+    assert list_runs(tmp_path / "run.json") == list_runs(tmp_path / "missing") == []

@@ -9,9 +9,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect, sync_playwright
 
+from dormancy.io import TrainingRecord
 from dormancy.report import write_html
 from dormancy.series import DormancySeries
 from tests.report.runs import layer, made_up_run, scan_of
@@ -259,6 +261,23 @@ def test_hostile_names_run_nothing_and_break_nothing(open_page: Opener, tmp_path
     assert page.locator("script").count() == 2
     assert page.locator("table.sortable tbody tr").count() == 15
     keep(page, f"hostile-{width}")
+
+
+@pytest.mark.parametrize("width", [1200, 360])
+def test_a_comparison_over_seeds(open_page: Opener, tmp_path: Path, width: int) -> None:
+    runs = [made_up_run(f"run{k}", 8, seed=k, cured=k > 2) for k in range(6)]
+    steps = np.linspace(4_000.0, 400_000.0, 100)
+    records = [
+        TrainingRecord({"seed": k % 3, "redo": k > 2}, steps, steps * (1 + 0.1 * k) / 1e5, 400_000) for k in range(6)
+    ]
+    page = open_page(write_html(tmp_path / "compared.html", runs, records=records, compare="redo"), width)
+    assert page.evaluate(OVERFLOW) <= 0
+    expect(page.locator("#returns-improvement td", has_text="redo true over redo false")).to_be_visible()
+    chart = page.locator("#returns .wide svg" if width > 600 else "#returns .narrow svg").first
+    chart.focus()
+    chart.press("ArrowLeft")
+    expect(page.locator(".tip")).to_contain_text("redo false")
+    keep(page, f"compared-{width}")
 
 
 def test_thin_reports_have_no_complaint(open_page: Opener, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from dormancy.report import render_html
 from dormancy.report.charts import Figure, LinePanel
 from dormancy.report.sections.pruning import pruning_section, sweep_figure
+from tests.report.runs import made_up_run
 
 
 def change(largest: float, agreement: float | None = 0.9) -> dict[str, Any]:
@@ -100,3 +102,13 @@ def test_a_network_without_actions_and_a_sweep_without_controls() -> None:
     (panel,) = sweep_figure([("net", {"sweep": {"points": bare}})]).panels
     assert isinstance(panel, LinePanel)
     assert np.isnan(panel.lines[1].y).all()
+
+
+def test_checkpoints_are_not_mistaken_for_runs() -> None:
+    """Colours are checkpoints in this chapter, named above their panels: a legend of runs would be wrong."""
+    runs = [made_up_run(name, 2, layers=(("fc1", 4),)) for name in ("dqn", "redo")]
+    page = render_html(runs, prunings=[result(sweep={"points": [point(0.0, 0.25, 0.0)]})])
+    chapter = page.split('<section id="pruning">')[1].split("</section>")[0]
+    assert "dqn step_9: outputs" in chapter
+    assert 'aria-label="Runs"' not in chapter
+    assert 'aria-label="Runs"' in page.split('<section id="dormancy">')[1].split("</section>")[0]

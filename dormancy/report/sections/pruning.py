@@ -190,6 +190,7 @@ def sweep_figure(results: Sequence[Named]) -> Figure:
         table=Table("Effect of masking at every tau", columns, tuple(_sweep_rows(results))),
         caption="Masking the neurons with the lowest scores first; random and high-scoring ones in the same numbers.",
         legend=KINDS,
+        of_runs=False,
     )
 
 

@@ -1,0 +1,106 @@
+"""What a training run wrote about itself: its configuration, and the return of every episode."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dormancy.errors import FileError, FormatError
+from dormancy.io.files import one_line, printable, require_regular_file
+
+__all__ = ["TrainingRecord", "read_training"]
+
+Floats: TypeAlias = NDArray[np.float64]
+SCHEMA = "dormancy.run/1"
+MOST_STEPS = 2**53
+
+
+def _nothing() -> Floats:
+    return np.empty(0)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainingRecord:
+    """One training run: `config` as it was started with, and for each of E episodes its end and its return.
+
+    `steps` counts agent steps, shape (E,), ascending; `returns` are undiscounted, shape (E,). `last_step` is the last
+    agent step that the run wrote anything about, also between episodes.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    steps: Floats = field(default_factory=_nothing)
+    returns: Floats = field(default_factory=_nothing)
+    last_step: int = 0
+
+
+def read_training(folder: str | os.PathLike[str]) -> TrainingRecord | None:
+    """Read ``run.json`` and ``metrics.jsonl`` of a run folder; None when it has neither.
+
+    A last line without its end is one that a running trainer is writing, and is left out. Raises `FileError` when a
+    file cannot be read, `FormatError` when a line is not a row of metrics, naming the line.
+    """
+    root = Path(folder)
+    about, metrics = root / "run.json", root / "metrics.jsonl"
+    config = _config(about) if about.exists() else None
+    rows = list(_rows(metrics)) if metrics.exists() else None
+    return None if config is None and rows is None else _record(config or {}, rows or [])
+
+
+def _text(path: Path) -> str:
+    try:
+        return require_regular_file(path).read_text(encoding="utf-8") if path.stat().st_size else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{printable(path)}: cannot be read: {one_line(error)}") from error
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{printable(path)}: not JSON: {one_line(error)}; restore it or take it away") from error
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("config"), dict):
+        raise FormatError(f"{printable(path)}: no description of a run of schema {SCHEMA!r}; take it away")
+    return {"algorithm": found.get("algorithm"), **found["config"]}
+
+
+def _rows(path: Path) -> Iterator[tuple[int, float | None]]:
+    """Give the agent step of every row, with the return where the row is about an episode."""
+    whole, _, _ = _text(path).rpartition("\n")
+    last = 0
+    for number, line in enumerate(whole.split("\n") if whole else (), start=1):
+        try:
+            step, value = _row(json.loads(line))
+            if step < last:
+                raise ValueError(f"agent step {step} after {last}")
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+            raise FormatError(
+                f"{printable(path)}, line {number}: no row of metrics ({one_line(error)}); correct or remove the line"
+            ) from error
+        last = step
+        yield step, value
+
+
+def _row(row: Any) -> tuple[int, float | None]:
+    if not isinstance(row, dict):
+        raise TypeError("not an object")
+    step, value = row["agent_step"], row["return"] if row["kind"] == "episode" else None
+    if type(step) is not int or not 0 <= step < MOST_STEPS:
+        raise ValueError("agent_step is no count")
+    if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+        raise ValueError("return is no finite number")
+    return step, value
+
+
+def _record(config: Mapping[str, Any], rows: list[tuple[int, float | None]]) -> TrainingRecord:
+    episodes = [(step, value) for step, value in rows if value is not None]
+    steps, returns = np.array(episodes, dtype=np.float64).reshape(-1, 2).T
+    return TrainingRecord(config, steps, returns, rows[-1][0] if rows else 0)

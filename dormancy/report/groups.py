@@ -1,0 +1,182 @@
+"""Many runs side by side: grouped by their configuration over seeds, paired where one setting differs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from dormancy.errors import UsageError
+from dormancy.metrics import FloatArray
+from dormancy.registry import nearest
+from dormancy.report.inputs import Inputs, Run
+from dormancy.report.palette import slot_of
+from dormancy.report.sections.returns import FINAL
+from dormancy.report.wording import listed, number, shown
+
+__all__ = ["Comparison", "Group", "Pairing", "compare_runs"]
+
+NOT_SETTINGS = ("seed", "device", "threads")
+SHORTEST = 0.9
+"""A run that got less far than this part of the longest is not judged by its final returns."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs that differ in their seeds only, with the value of the compared setting and its colour slot."""
+
+    label: str
+    slot: int
+    runs: tuple[Run, ...]
+
+    def finals(self, horizon: float) -> FloatArray:
+        """Return each run's mean return in the last tenth of `horizon` agent steps, without runs that fell short."""
+        found = (_final(run, horizon) for run in self.runs if _reach(run) >= SHORTEST * horizon)
+        return np.array([value for value in found if np.isfinite(value)])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """Groups whose configurations are the same but for the compared setting; `label` tells pairings apart."""
+
+    label: str
+    groups: tuple[Group, ...]
+
+    @property
+    def horizon(self) -> float:
+        """The agent step that the longest run reached."""
+        return max(_reach(run) for group in self.groups for run in group.runs)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All pairings over one setting, and what was left out of them in words."""
+
+    setting: str
+    pairings: tuple[Pairing, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Every group of every pairing."""
+        return tuple(group for pairing in self.pairings for group in pairing.groups)
+
+
+def _reach(run: Run) -> float:
+    return float(run.record.last_step) if run.record else 0.0
+
+
+def _final(run: Run, horizon: float) -> float:
+    if run.record is None:
+        return float("nan")
+    inside = (run.record.steps > (1 - FINAL) * min(horizon, _reach(run))) & (run.record.steps <= horizon)
+    return float(run.record.returns[inside].mean()) if inside.any() else float("nan")
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _rest(config: Mapping[str, Any], setting: str) -> str:
+    return _text({key: value for key, value in config.items() if key not in (*NOT_SETTINGS, setting)})
+
+
+def _configured(inputs: Inputs, setting: str) -> list[tuple[Run, Mapping[str, Any]]]:
+    known = [(run, run.record.config) for run in inputs.runs if run.record is not None]
+    having = [(run, config) for run, config in known if setting in config]
+    if not having:
+        names = sorted({name for _, config in known for name in config})
+        hint = nearest(setting, names) if names else "; give run folders, each with its run.json"
+        raise UsageError(f"no run has a setting {shown(setting)!r} to compare by{hint}")
+    return having
+
+
+def _ordered(values: Iterable[Any]) -> list[str]:
+    """Return the distinct values as text, numbers by size, false before true."""
+    distinct = {_text(value): value for value in values}
+    numbers = all(isinstance(value, (int, float)) for value in distinct.values())
+    return sorted(distinct, key=(lambda text: (distinct[text], text)) if numbers else None)
+
+
+def _differences(rests: Sequence[str]) -> list[str]:
+    """Name each configuration by the settings in which it differs from the others."""
+    configs = [json.loads(rest) for rest in rests]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    varying = [key for key in keys if len({_text(config.get(key)) for config in configs}) > 1]
+    return [
+        shown(", ".join(f"{key} {_word(config.get(key))}" for key in varying)) if varying else "" for config in configs
+    ]
+
+
+def _word(value: object) -> str:
+    """Write a value of a setting for a label.
+
+    >>> _word("Pong"), _word(16.0), _word(True), _word([8, 4])
+    ('Pong', '16', 'true', '[8, 4]')
+    """
+    if isinstance(value, str):
+        return value
+    usual = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
+    return number(value) if usual else _text(value)  # type: ignore[arg-type]  # a number, if it is usual
+
+
+def _short(comparison: Sequence[Pairing]) -> list[str]:
+    short = [
+        f"{run.label} ({number(_reach(run))} of {number(pairing.horizon)} agent steps)"
+        for pairing in comparison
+        for group in pairing.groups
+        for run in group.runs
+        if _reach(run) < SHORTEST * pairing.horizon
+    ]
+    return [f"Not as far as the others, so left out of final returns: {listed(short)}."] if short else []
+
+
+def _seed_notes(comparison: Sequence[Pairing], setting: str) -> list[str]:
+    few = [group.label for pairing in comparison for group in pairing.groups if len(group.runs) < 2]
+    notes = [f"One run only, so without interval: {listed(few)}."] if few else []
+    for group in (group for pairing in comparison for group in pairing.groups):
+        seeds = [run.record.config.get("seed") for run in group.runs if run.record]
+        if len(set(map(_text, seeds))) < len(seeds):
+            notes.append(f"{group.label}: several runs of the same seed; they are not independent.")
+    return notes
+
+
+def compare_runs(inputs: Inputs, setting: str) -> Comparison:
+    """Group runs by their configuration without the seed, and put groups that differ in `setting` alone together.
+
+    Raises `UsageError` when no run has that setting, or when no two groups differ in it alone.
+    """
+    configured = _configured(inputs, setting)
+    values = _ordered(config[setting] for _, config in configured)
+    table: dict[str, dict[str, list[Run]]] = {}
+    for run, config in configured:
+        table.setdefault(_rest(config, setting), {}).setdefault(_text(config[setting]), []).append(run)
+    paired = {rest: cells for rest, cells in table.items() if len(cells) > 1}
+    if not paired:
+        raise UsageError(
+            f"no two runs differ in {shown(setting)!r} alone (values: {listed([shown(value) for value in values])}); "
+            "compare by another setting"
+        )
+    pairings = tuple(
+        Pairing(label, tuple(_group(setting, value, values, cells) for value in values if value in cells))
+        for label, cells in zip(_differences(list(paired)), paired.values(), strict=True)
+    )
+    return Comparison(setting, pairings, _notes(inputs, pairings, setting))
+
+
+def _group(setting: str, value: str, values: Sequence[str], cells: Mapping[str, list[Run]]) -> Group:
+    label = shown(f"{setting} {_word(json.loads(value))}", 36)
+    return Group(label, slot_of(values.index(value)), tuple(cells[value]))
+
+
+def _notes(inputs: Inputs, pairings: Sequence[Pairing], setting: str) -> tuple[str, ...]:
+    used = {id(run) for pairing in pairings for group in pairing.groups for run in group.runs}
+    out = [run.label for run in inputs.runs if id(run) not in used]
+    without = f"Without a counterpart that differs in {shown(setting)} alone, so left out: {listed(out)}."
+    return (*([without] if out else []), *_short(pairings), *_seed_notes(pairings, setting))
