@@ -5,6 +5,7 @@ from dormancy.io.files import atomic_path, printable, require_regular_file, sha2
 from dormancy.io.folders import find_sample, list_checkpoints
 from dormancy.io.hdf5 import open_sample
 from dormancy.io.hdf5_write import save_sample
+from dormancy.io.hints import Hints
 from dormancy.io.native import save_checkpoint
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ObservationArray, ReplaySample
@@ -12,6 +13,7 @@ from dormancy.io.sample import ObservationArray, ReplaySample
 __all__ = [
     "Assumption",
     "Checkpoint",
+    "Hints",
     "ObservationArray",
     "ReplaySample",
     "Source",
