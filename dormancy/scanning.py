@@ -16,7 +16,7 @@ from torch import nn
 from dormancy.errors import NetworkError, ReferenceRequired, SampleError, UsageError
 from dormancy.graph import NeuronGraph
 from dormancy.io import Checkpoint, ReplaySample, load_checkpoint
-from dormancy.io.pairs import checkpoint_name, environments_differ, open_pair
+from dormancy.io.pairs import checkpoint_name, environments_differ, inputs_for, open_pair
 from dormancy.metrics import METRICS, Measurement
 from dormancy.probe import BATCH, Observations, Probe
 from dormancy.result import DormancyScan, LayerScore
@@ -117,9 +117,10 @@ def scan_checkpoint(
         loaded.require_finite()
         model = loaded.build().to(_device(device))
         _check_pixels(model, opened)
+        inputs = inputs_for(model, opened)
         earlier = None if reference is None else _load(reference).build().to(_device(device))
         try:
-            result = scan(model, opened, tau, metrics=metrics, layers=layers, batch_size=batch_size, reference=earlier)
+            result = scan(model, inputs, tau, metrics=metrics, layers=layers, batch_size=batch_size, reference=earlier)
         except NetworkError as error:
             where = opened.source.path if opened.source else "the sample"
             raise NetworkError(f"{checkpoint_name(loaded)} on {where}: {error}") from error

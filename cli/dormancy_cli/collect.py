@@ -11,6 +11,7 @@ from dormancy.errors import DormancyError, InputError, PartialFailure
 from dormancy_cli.inputs import Failure, series_name
 
 if TYPE_CHECKING:
+    from dormancy.io import Hints
     from dormancy.result import DormancyScan
     from dormancy.series import DormancySeries
 
@@ -29,6 +30,7 @@ class ScanOptions:
     device: str | None = None
     batch_size: int = 64
     reference: Path | None = None
+    hints: Hints | None = None
 
 
 @final
@@ -88,17 +90,18 @@ def _scan_each(inputs: Iterable[Path | Failure], options: ScanOptions) -> Iterat
 
 
 def _scan(path: Path, options: ScanOptions) -> DormancyScan:
+    from dormancy.io import load_checkpoint
     from dormancy.scanning import scan_checkpoint
 
     return scan_checkpoint(
-        path,
+        load_checkpoint(path, options.hints),
         options.sample,
         options.taus,
         metrics=options.metrics,
         device=options.device,
         layers=options.layers,
         batch_size=options.batch_size,
-        reference=options.reference,
+        reference=load_checkpoint(options.reference, options.hints) if options.reference else None,
     )
 
 

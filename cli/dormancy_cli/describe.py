@@ -12,7 +12,7 @@ from dormancy.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dormancy.io import Checkpoint, ReplaySample
+    from dormancy.io import Checkpoint, Hints, ReplaySample
     from dormancy.networks import NetworkSpec
 
 __all__ = ["describe"]
@@ -20,7 +20,7 @@ __all__ = ["describe"]
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, hints: Hints | None = None) -> dict[str, Any]:
     """Describe one file in JSON-able form, told by its content: `kind` is "sample" or "checkpoint".
 
     Raises `FileError` when it cannot be read and `FormatError` when it is of no known kind.
@@ -32,7 +32,7 @@ def describe(path: Path) -> dict[str, Any]:
         is_sample = stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
     size = {"path": str(path), "bytes": file.stat().st_size}
     if not is_sample:
-        return {"kind": "checkpoint", **size, **_checkpoint(path, load_checkpoint(path))}
+        return {"kind": "checkpoint", **size, **_checkpoint(path, load_checkpoint(path, hints))}
     with open_sample(path) as sample:
         return {"kind": "sample", **size, **_sample(sample)}
 
@@ -85,7 +85,9 @@ def _example(network: NetworkSpec, sample: Path | None) -> Any:
     from dormancy.io import open_sample
 
     if sample is None:
-        return torch.zeros(2, *_input_shape(network))
+        rows = torch.zeros(2, *_input_shape(network))
+        actions = network.options.get("actions")
+        return {"observations": rows, "actions": torch.zeros(2, actions)} if actions else rows
     with open_sample(sample) as opened:
         observations = opened.observations
         if isinstance(observations, Mapping):
@@ -97,6 +99,8 @@ def _input_shape(network: NetworkSpec) -> list[int]:
     """Ask the builder: an option that the file leaves out has the builder's default."""
     from dormancy.networks import ARCHITECTURES
 
+    if network.arch not in ARCHITECTURES:
+        raise InputError(f"'{network.arch}' does not say what it takes; give a sample")
     builder = inspect.signature(ARCHITECTURES[network.arch]).bind_partial(**network.options)
     builder.apply_defaults()
     shape = builder.arguments.get("observation_shape") or [builder.arguments.get("inputs")]

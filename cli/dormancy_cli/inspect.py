@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from dormancy_cli.inputs import Failure, expand
 from dormancy_cli.jsonable import as_json
 from dormancy_cli.output import Reporter, render, result_console, write_result
 
+if TYPE_CHECKING:
+    from dormancy.io import Hints
+
 __all__ = ["inspect"]
 
 
@@ -21,11 +24,18 @@ def inspect(
     format: Annotated[
         str, typer.Option(metavar="table|json", callback=options.one_of(["table", "json"]), help="How to print it.")
     ] = "table",
+    key: options.Key = None,
+    arch: options.Arch = None,
+    activation: options.Activation = None,
+    input_scale: options.InputScale = None,
+    layout: options.Layout = None,
+    model: options.Model = None,
     verbose: options.Verbose = False,
 ) -> int:
     """Say what a checkpoint or a sample holds, and what is missing to scan it."""
     reporter = Reporter(verbose=verbose)
-    found, failed = _describe_each(files, reporter)
+    hints = options.hints(key, arch, activation, input_scale, layout, model)
+    found, failed = _describe_each(files, reporter, hints)
     if format == "json":
         document = {"schema": "dormancy.inspect/1", "files": found}
         write_result(as_json(document), None, force=False)
@@ -36,7 +46,7 @@ def inspect(
     return PartialFailure.exit_code if found else InputError.exit_code
 
 
-def _describe_each(files: Sequence[str], reporter: Reporter) -> tuple[list[dict[str, Any]], int]:
+def _describe_each(files: Sequence[str], reporter: Reporter, hints: Hints | None) -> tuple[list[dict[str, Any]], int]:
     from dormancy_cli.describe import describe
 
     found, failed = [], 0
@@ -44,7 +54,7 @@ def _describe_each(files: Sequence[str], reporter: Reporter) -> tuple[list[dict[
         try:
             if isinstance(item, Failure):
                 raise item.error
-            found.append(describe(item))
+            found.append(describe(item, hints))
         except InputError as error:
             failed += 1
             reporter.error(error)

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dormancy.errors import UsageError
 from dormancy.registry import nearest
 
+if TYPE_CHECKING:
+    from dormancy.io import Hints
+
 __all__ = [
+    "Activation",
+    "Arch",
     "Batch",
     "Device",
     "Force",
+    "InputScale",
+    "Key",
     "Layers",
+    "Layout",
     "Metrics",
+    "Model",
     "Output",
     "Quiet",
     "Sample",
@@ -26,6 +36,7 @@ __all__ = [
     "Verbose",
     "check_confidence",
     "check_tau",
+    "hints",
     "one_of",
 ]
 
@@ -92,6 +103,25 @@ def require_device(device: str | None) -> None:
         raise UsageError(f"--device {device}: torch {torch.__version__} finds no such device here; use --device cpu")
 
 
+def hints(
+    key: str | None,
+    arch: str | None,
+    activation: str | None,
+    input_scale: float | None,
+    layout: str | None,
+    model: str | None,
+) -> Hints | None:
+    """Return what was said of foreign checkpoints, None when nothing was; the user's own folder can be imported."""
+    said = (key, arch, activation, input_scale, layout, model)
+    if all(part is None for part in said):
+        return None
+    from dormancy.io import Hints
+
+    if model is not None and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return Hints(*said)
+
+
 Taus = Annotated[
     list[float] | None,
     typer.Option(
@@ -118,6 +148,29 @@ Device = Annotated[
     typer.Option("--device", metavar="DEVICE", callback=_check_device, help="cpu, cuda, cuda:N or mps; default: cpu."),
 ]
 Batch = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Observations per forward pass.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="NAME", help="Which network of a file that holds several (actor, critic)."),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", metavar="NAME", help="Its architecture, where the file does not say: nature, mlp."),
+]
+Activation = Annotated[
+    str | None,
+    typer.Option("--activation", metavar="NAME", help="Its nonlinearity, where the file does not say: relu."),
+]
+InputScale = Annotated[
+    float | None,
+    typer.Option("--input-scale", metavar="X", help="What raw observations are multiplied by (0.00392157: 1/255)."),
+]
+Layout = Annotated[
+    str | None, typer.Option("--layout", metavar="chw|hwc", help="In what order feature maps are flattened.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="PKG.MODULE:FACTORY", help="Your own code that makes the network; it is run."),
+]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of standard output.")
 ]

@@ -48,6 +48,12 @@ def scan(
         Path | None,
         typer.Option(metavar="CKPT", help="An earlier checkpoint, for the metrics drift and churn."),
     ] = None,
+    key: options.Key = None,
+    arch: options.Arch = None,
+    activation: options.Activation = None,
+    input_scale: options.InputScale = None,
+    layout: options.Layout = None,
+    model: options.Model = None,
     format: Annotated[
         str | None,
         typer.Option(metavar="|".join(FORMATS), callback=options.one_of(FORMATS), help="How to give the result."),
@@ -69,7 +75,8 @@ def scan(
     options.require_device(device)
     reporter = Reporter(quiet=quiet, verbose=verbose)
     names = _names(metrics, resampled=confidence is not None)
-    asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference)
+    hints = options.hints(key, arch, activation, input_scale, layout, model)
+    asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
     with reporter.progress(expand(paths), "scanning") as inputs:
         collection = collect(inputs, asked, on_failure=reporter.error)
     verdicts = _judge(collection, limits, asked.taus[0], confidence)

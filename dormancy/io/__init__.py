@@ -6,6 +6,7 @@ from dormancy.io.folders import find_sample, list_checkpoints, list_runs
 from dormancy.io.foreign_samples import open_foreign_sample
 from dormancy.io.hdf5 import open_sample
 from dormancy.io.hdf5_write import save_sample
+from dormancy.io.hints import Hints
 from dormancy.io.native import save_checkpoint
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ObservationArray, ReplaySample
@@ -14,6 +15,7 @@ from dormancy.io.training import TrainingRecord, read_training
 __all__ = [
     "Assumption",
     "Checkpoint",
+    "Hints",
     "ObservationArray",
     "ReplaySample",
     "Source",

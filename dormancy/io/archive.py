@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, final
 from dormancy.errors import FileError, FormatError, UnsafeFileError
 from dormancy.io.files import one_line, printable
 
-__all__ = ["TorchArchive", "list_members", "read_torch_archive"]
+__all__ = ["TorchArchive", "list_members", "read_stored", "read_torch_archive"]
 
 MAX_MEMBERS = 20_000
 MAX_DIRECTORY = 4 << 20
@@ -65,6 +65,20 @@ def list_members(stream: BinaryIO, path: object) -> list[str]:
     """
     with _opened(stream, printable(path)) as (archive, _):
         return [info.orig_filename for info in archive.infolist()]
+
+
+def read_stored(stream: BinaryIO, path: object, wanted: Mapping[str, int]) -> dict[str, bytes]:
+    """Return the `wanted` members (name to most bytes) of a zip archive of stored files, their CRC-32 checked.
+
+    Raises as `read_torch_archive` does; all members are looked at, those not wanted are not read.
+    """
+    name = printable(path)
+    with _opened(stream, name) as (archive, directory):
+        check = _Check(archive, stream, name)
+        check.places(directory)
+        if len({info.orig_filename for info in check.infos}) != len(check.infos):
+            _unsafe(name, "two of its members have the same name")
+        return {info.filename: check.bounded(info, wanted) for info in check.infos if info.filename in wanted}
 
 
 @contextlib.contextmanager
@@ -166,6 +180,12 @@ class _Check:
             if info.filename.startswith(prefix)
         }
         return TorchArchive(checked["data.pkl"], storages)
+
+    def bounded(self, info: zipfile.ZipInfo, most: Mapping[str, int]) -> bytes:
+        """Return the bytes of a member that may take so many at most."""
+        if info.file_size > most[info.filename]:
+            _unsafe(self.name, f"member '{printable(info.filename, 60)}' takes {info.file_size} bytes")
+        return b"".join(_blocks(self.archive, info))
 
     def _verified(self, info: zipfile.ZipInfo) -> bytes:
         """Return the bytes of a member, or nothing for a storage: those are read, checked and dropped."""

@@ -14,6 +14,7 @@ from dormancy.io.archive import list_members
 from dormancy.io.checkpoint import Checkpoint, Source
 from dormancy.io.files import one_line, open_regular_file, printable, sha256_stream
 from dormancy.io.guard import load_guarded
+from dormancy.io.hints import Hints
 from dormancy.io.sniff import HEAD_SIZE, describe, is_zip
 from dormancy.registry import Registry
 
@@ -24,9 +25,10 @@ __all__ = ["READERS", "Candidate", "CheckpointReader", "open_candidate"]
 class Candidate:
     """An open file: each thing one may want to know of it is found out once, when first asked for."""
 
-    def __init__(self, path: str | os.PathLike[str], stream: BinaryIO) -> None:
+    def __init__(self, path: str | os.PathLike[str], stream: BinaryIO, hints: Hints | None = None) -> None:
         self.path = os.fspath(path)
         self.stream = stream
+        self.hints = hints or Hints()
 
     @cached_property
     def head(self) -> bytes:
@@ -99,7 +101,7 @@ READERS: Registry[CheckpointReader] = Registry("checkpoint format")
 
 
 @contextlib.contextmanager
-def open_candidate(path: str | os.PathLike[str]) -> Iterator[Candidate]:
+def open_candidate(path: str | os.PathLike[str], hints: Hints | None = None) -> Iterator[Candidate]:
     """Open a regular file as a candidate; raises `FileError` when it is not one."""
     with open_regular_file(path) as stream:
-        yield Candidate(path, stream)
+        yield Candidate(path, stream, hints)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dormancy.errors import InputError
 from dormancy.io.files import printable
-from dormancy.io.rebuild import rebuild
+from dormancy.io.rebuild import rebuild, refilled
 from dormancy.networks import NetworkSpec
 
 __all__ = ["Assumption", "Checkpoint", "Source"]
@@ -45,7 +45,8 @@ class Checkpoint:
     """The parameters of a network, what is needed to rebuild it, and when it was saved.
 
     `optimizer` maps a parameter's name to its optimizer state (``{"exp_avg": ..., "step": ...}``), never to
-    a position. `agent_step` counts actions, `gradient_step` optimizer steps. `metadata` is JSON-able.
+    a position. `agent_step` counts actions, `gradient_step` optimizer steps. `metadata` is JSON-able. `factory` is the
+    user's own code that makes the network, where `network` names none of ours; it is never read from a file.
     """
 
     network: NetworkSpec
@@ -57,12 +58,15 @@ class Checkpoint:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[Assumption, ...] = ()
     source: Source | None = None
+    factory: Callable[[], nn.Module] | None = field(default=None, compare=False)
 
     def build(self) -> nn.Module:
         """Rebuild the network on the CPU, in evaluation mode, with these parameters.
 
         Raises `ArchitectureUnknown`, and `InputError` when names or shapes do not fit the architecture.
         """
+        if self.factory is not None:
+            return refilled(self.factory, self.parameters, self._name)
         return rebuild(self.network, self.parameters, self._name)
 
     def nonfinite(self) -> dict[str, int]:

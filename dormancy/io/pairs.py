@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
+
+from torch import nn
 
 from dormancy.errors import SampleError, SampleRequired
 from dormancy.io.checkpoint import Checkpoint
@@ -14,8 +18,9 @@ from dormancy.io.folders import find_sample
 from dormancy.io.hdf5 import open_sample
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ReplaySample
+from dormancy.networks import StackNetwork
 
-__all__ = ["checkpoint_name", "environments_differ", "open_pair", "require_same_environment"]
+__all__ = ["checkpoint_name", "environments_differ", "inputs_for", "open_pair", "require_same_environment"]
 
 
 @contextmanager
@@ -60,6 +65,24 @@ def require_same_environment(checkpoint: Checkpoint, sample: ReplaySample) -> No
             f"{name}: a sample of {printable(sample.provenance['env_id'], 60)}, but {checkpoint_name(checkpoint)} was "
             f"trained on {printable(str(checkpoint.env_id), 60)}; give a sample of that environment"
         )
+
+
+def inputs_for(model: nn.Module, sample: ReplaySample) -> ReplaySample:
+    """Return the sample with its actions among the inputs, where `model` is a critic that reads both.
+
+    It is one when it says that it needs actions, or when it takes just as many numbers as observations and actions have
+    together. Raises `SampleError` when the sample has no actions of that size.
+    """
+    if not isinstance(model, StackNetwork) or isinstance(sample.observations, Mapping):
+        return sample
+    missing = model.actions_needed or model.observation_size - prod(sample.observations.shape[1:])
+    size = 0 if sample.actions is None else prod(sample.actions.shape[1:]) if sample.actions.ndim > 1 else 1
+    if size == missing and sample.actions is not None:
+        return replace(sample, observations={"observations": sample.observations, "actions": sample.actions})
+    if model.actions_needed:
+        name = printable(sample.source.path) if sample.source else "the sample"
+        raise SampleError(f"{name}: this critic reads {missing} numbers of an action a row, the sample has {size}")
+    return sample
 
 
 def _world(env_id: str) -> str:

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import os
 
-from dormancy.errors import FormatError
-from dormancy.io import native as _native  # registers its reader; later formats are listed beside it
+from dormancy.errors import FormatError, UsageError
+from dormancy.io import bare as _bare  # each registers its reader; no two of them sniff the same content
+from dormancy.io import native as _native
+from dormancy.io import safe as _safe
+from dormancy.io import sb3 as _sb3
 from dormancy.io.candidate import READERS, open_candidate
 from dormancy.io.checkpoint import Checkpoint
 from dormancy.io.files import printable
+from dormancy.io.hints import Hints
 
 __all__ = ["load_checkpoint"]
 
-_FORMATS = (_native,)
+_FORMATS = (_native, _bare, _safe, _sb3)
+
+_FLAGS = "--key, --arch, --activation, --input-scale, --layout and --model"
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def load_checkpoint(path: str | os.PathLike[str], hints: Hints | None = None) -> Checkpoint:
     """Read a checkpoint; its kind is told by its content. `source` says where it came from, with the file's SHA-256.
 
-    Nothing in the file is executed. Parameters that are not finite are read as they are: see `Checkpoint.nonfinite`.
+    `hints` answer what a foreign file does not say of its network; see `Hints`. Nothing in the file is executed.
+    Parameters that are not finite are read as they are: see `Checkpoint.nonfinite`.
     Raises `FileError` when the file is missing, not a regular file or damaged, `UnsafeFileError` when loading it would
-    run code or exhaust the machine, and `FormatError` when it is of no kind that is known here.
+    run code or exhaust the machine, `FormatError` when it is of no kind that is known here, and `ArchitectureUnknown`
+    when its network cannot be told: the message names the hints to give.
     """
-    with open_candidate(path) as candidate:
+    with open_candidate(path, hints) as candidate:
         for name in READERS:
             reader = READERS[name]
             if reader.sniff(candidate):
+                if name == _native.FORMAT and candidate.hints != Hints():
+                    raise UsageError(f"{printable(path)}: says itself what its network is; leave out {_FLAGS}")
                 return reader.read(candidate)
         known = ", ".join(READERS)
         raise FormatError(f"{printable(path)}: not a checkpoint but {candidate.seen()}; formats that are read: {known}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from dormancy.io.files import one_line, printable
 from dormancy.networks import ARCHITECTURES, NetworkSpec, build_network
 from dormancy.registry import nearest
 
-__all__ = ["rebuild"]
+__all__ = ["rebuild", "refilled"]
 
 _WRONG_OPTIONS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a builder may raise when a file gives it options that make no sense."""
@@ -33,6 +33,19 @@ def rebuild(network: NetworkSpec, parameters: Mapping[str, Tensor], name: str) -
         model = build_network(network)
     model.load_state_dict(dict(parameters), strict=True)
     return model.eval()
+
+
+def refilled(factory: Callable[[], nn.Module], parameters: Mapping[str, Tensor], name: str) -> nn.Module:
+    """Return the network that the user's `factory` makes with copies of `parameters`, in evaluation mode.
+
+    Raises `InputError`, whose message begins with `name`, when the parameters do not fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = factory()
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    _check_fit(wanted, parameters, f"{name}: parameters do not fit the network of --model")
+    model.load_state_dict(dict(parameters), strict=True)
+    return model.cpu().eval()
 
 
 def _outline(network: NetworkSpec, name: str) -> dict[str, tuple[int, ...]]:

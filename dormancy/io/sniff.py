@@ -42,7 +42,7 @@ def describe(head: bytes) -> str:
     if head[257:262] == b"ustar":
         return "a tar archive; unpack it first"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30:
-        return "a safetensors file, which is not read yet"
+        return "a safetensors file with no header that ends"
     if not any(head):
         return "nothing but zeros, perhaps an unfinished copy; copy it again"
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):

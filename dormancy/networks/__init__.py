@@ -4,6 +4,7 @@ from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
+from dormancy.networks.stack import StackNetwork
 
 __all__ = [
     "ACTIVATIONS",
@@ -12,6 +13,7 @@ __all__ = [
     "MLPNetwork",
     "NatureNetwork",
     "NetworkSpec",
+    "StackNetwork",
     "build_network",
     "resized",
 ]

@@ -1,0 +1,126 @@
+"""Networks of other people's agents: convolutions, dense layers and heads, listed under the names of their own file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, Literal, TypeAlias, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dormancy.errors import UsageError
+from dormancy.networks.layers import ACTIVATIONS, to_input
+from dormancy.networks.spec import ARCHITECTURES
+
+__all__ = ["LayerOptions", "Layout", "StackNetwork"]
+
+LayerOptions: TypeAlias = Mapping[str, Any]
+"""One layer: `name`, `inputs`, `outputs`, `activation` (None: linear), for a convolution `kernel`, `stride`, `pads`."""
+
+Layout: TypeAlias = Literal["chw", "hwc"]
+
+_OUTPUTS = ("plain", "dueling", "tanh")
+
+
+@ARCHITECTURES.register("stack")
+@final
+class StackNetwork(nn.Module):
+    """A trunk of layers, each reading the last, and heads that all read the end of the trunk.
+
+    Input: raw observations (batch, ...), multiplied by `input_scale`. With `actions` > 0, so many numbers a row are
+    put behind the trunk's output and given as ``actions`` (batch, actions): the critic of a continuous agent. Without
+    them, a dense network takes observations and actions given separately as well, side by side in that order.
+    Between the last convolution and the first dense layer, features are flattened by channel ("chw", as PyTorch does)
+    or by position ("hwc", as Flax does). `pads` are left, right, top, bottom. Output: (batch, outputs) of a single
+    head, else a tuple, one a head; `output` "dueling" combines two heads, value first, to V + A - mean A, and "tanh"
+    squashes what comes out. Parameters have the names of the layers, dots included.
+    """
+
+    def __init__(
+        self,
+        observation_shape: Sequence[int],
+        trunk: Sequence[LayerOptions],
+        heads: Sequence[Sequence[LayerOptions]],
+        input_scale: float = 1.0,
+        layout: Layout = "chw",
+        actions: int = 0,
+        output: str = "plain",
+    ) -> None:
+        super().__init__()
+        if layout not in ("chw", "hwc"):
+            raise UsageError(f"layout must be 'chw' or 'hwc', not {layout!r}")
+        if output not in _OUTPUTS or (output == "dueling" and len(heads) != 2):
+            raise UsageError(f"output must be one of {', '.join(_OUTPUTS)}, and dueling has 2 heads, not {len(heads)}")
+        self.input_scale = input_scale
+        self.actions_needed, self.observation_size = actions, prod(observation_shape)
+        self._layout, self._output = layout, output  # a layer may be called "output", so nothing here is
+        self._trunk = _plans(trunk)
+        self._heads = [_plans(head) for head in heads]
+        for layer in [*trunk, *(each for head in heads for each in head)]:
+            _place(self, str(layer["name"]).split("."), _built(layer))
+
+    def forward(self, observations: Tensor, actions: Tensor | None = None) -> Any:
+        """Map raw observations, and actions where they are inputs, to the outputs of the heads."""
+        features = to_input(observations, next(self.parameters()), self.input_scale)
+        if not self._trunk or not self._trunk[0].convolves:
+            features = features.flatten(1)
+        if actions is not None and not self.actions_needed:
+            features = torch.cat([features, actions.to(features.dtype).flatten(1)], dim=1)
+        features = self._run(self._trunk, features)
+        if actions is not None and self.actions_needed:
+            features = torch.cat([features.flatten(1), actions.to(features.dtype).flatten(1)], dim=1)
+        return self._combined([self._run(head, features) for head in self._heads])
+
+    def _run(self, plans: Iterable[_Plan], features: Tensor) -> Tensor:
+        for plan in plans:
+            if plan.convolves:
+                features = F.pad(features, plan.pads) if any(plan.pads) else features
+            elif features.dim() > 2:
+                features = (features.permute(0, 2, 3, 1) if self._layout == "hwc" else features).flatten(1)
+            features = self.get_submodule(plan.name)(features)
+            if plan.activation is not None:
+                features = ACTIVATIONS[plan.activation](features)
+        return features
+
+    def _combined(self, found: list[Tensor]) -> Any:
+        if self._output == "dueling":
+            value, advantage = found
+            return value + advantage - advantage.mean(dim=1, keepdim=True)
+        if self._output == "tanh":
+            found = [torch.tanh(each) for each in found]
+        return found[0] if len(found) == 1 else tuple(found)
+
+
+@final
+class _Plan:
+    """What the forward pass needs to know of a layer."""
+
+    def __init__(self, layer: LayerOptions) -> None:
+        self.name = str(layer["name"])
+        self.activation: str | None = layer.get("activation")
+        self.convolves = "kernel" in layer
+        self.pads = [int(side) for side in layer.get("pads", (0, 0, 0, 0))]
+        if self.activation is not None:
+            _ = ACTIVATIONS[self.activation]  # an unknown one is told now, not in the first forward pass
+
+
+def _plans(layers: Sequence[LayerOptions]) -> list[_Plan]:
+    return [_Plan(layer) for layer in layers]
+
+
+def _built(layer: LayerOptions) -> nn.Module:
+    bias = bool(layer.get("bias", True))
+    if "kernel" in layer:
+        return nn.Conv2d(layer["inputs"], layer["outputs"], layer["kernel"], layer["stride"], bias=bias)
+    return nn.Linear(layer["inputs"], layer["outputs"], bias=bias)
+
+
+def _place(root: nn.Module, path: list[str], layer: nn.Module) -> None:
+    """Put a layer at a dotted name, making the modules in between."""
+    for step in path[:-1]:
+        if step not in root._modules:
+            root.add_module(step, nn.Module())
+        root = root.get_submodule(step)
+    root.add_module(path[-1], layer)
