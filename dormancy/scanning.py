@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from dormancy.errors import NetworkError, ReferenceRequired, SampleError, UsageError
+from dormancy.errors import NetworkError, ReferenceRequired, UsageError
 from dormancy.graph import NeuronGraph
 from dormancy.io import Checkpoint, ReplaySample, load_checkpoint
-from dormancy.io.pairs import checkpoint_name, environments_differ, inputs_for, open_pair
+from dormancy.io.pairs import checkpoint_name, environments_differ, inputs_for, open_pair, require_raw_pixels
 from dormancy.metrics import METRICS, Measurement
 from dormancy.probe import BATCH, Observations, Probe
 from dormancy.result import DormancyScan, LayerScore
@@ -116,7 +116,7 @@ def scan_checkpoint(
     with open_pair(checkpoint, sample) as (loaded, opened):
         loaded.require_finite()
         model = loaded.build().to(_device(device))
-        _check_pixels(model, opened)
+        require_raw_pixels(model, opened)
         inputs = inputs_for(model, opened)
         earlier = None if reference is None else _load(reference).build().to(_device(device))
         try:
@@ -242,18 +242,6 @@ def _device(device: str | torch.device | None) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {str(device)!r} asked for, but torch sees no GPU here; use --device cpu")
     return chosen
-
-
-def _check_pixels(model: nn.Module, sample: ReplaySample) -> None:
-    """Raise `SampleError` where pixels that were scaled already would be scaled once more."""
-    scale = getattr(model, "input_scale", 1.0)
-    observations = sample.observations
-    if scale != 1.0 and not isinstance(observations, Mapping) and np.dtype(observations.dtype).kind == "f":
-        where = sample.source.path if sample.source else "the sample"
-        raise SampleError(
-            f"{where}: observations are {observations.dtype}, but this network scales raw pixels by {scale:.4g} "
-            "itself; store the sample in uint8"
-        )
 
 
 def _other_environment(checkpoint: Checkpoint, sample: ReplaySample) -> tuple[str, ...]:

@@ -69,6 +69,15 @@ def prune(
     format: Annotated[
         str, _option("How to give the result.", "|".join(FORMATS), callback=options.one_of(FORMATS))
     ] = "table",
+    key: options.Key = None,
+    arch: options.Arch = None,
+    activation: options.Activation = None,
+    input_scale: options.InputScale = None,
+    layout: options.Layout = None,
+    model: options.Model = None,
+    native: Annotated[
+        bool, _option("Write our own format, also where the checkpoint's own could be.", None, "--native")
+    ] = False,
     device: options.Device = None,
     batch_size: options.Batch = 64,
     force: options.Force = False,
@@ -97,6 +106,8 @@ def prune(
         env_id=env,
         grid=_grid(grid) if sweep or grid is not None or png is not None else None,
         gates=tuple(gates),
+        hints=options.hints(key, arch, activation, input_scale, layout, model),
+        native=native,
         device=device,
         batch_size=batch_size,
     )
@@ -107,7 +118,7 @@ def prune(
     reporter = Reporter(quiet=quiet, verbose=verbose)
     outcome = carry_out(asked, reporter)
     if target is not None and outcome.passed:
-        outcome = outcome.saved(target, copy, force=force)
+        outcome = outcome.saved(asked, target, copy, force=force)
     if png is not None:
         _draw_png(png, outcome, force=force)
     _give(outcome, format, verbose=verbose)

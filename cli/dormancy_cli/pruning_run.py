@@ -14,7 +14,7 @@ from dormancy_cli.output import Reporter
 from dormancy_cli.pruning_gates import PruneGate, PruneVerdict
 
 if TYPE_CHECKING:
-    from dormancy.io import Checkpoint, ReplaySample
+    from dormancy.io import Checkpoint, Hints, ReplaySample
     from dormancy.pruning import PruneBench, PrunedCheckpoint, PruneSweep
     from dormancy_cli.returns import Returns
 
@@ -42,6 +42,8 @@ class PruneOptions:
     env_id: str | None = None
     grid: tuple[float, ...] | None = None
     gates: tuple[PruneGate, ...] = ()
+    hints: Hints | None = None
+    native: bool = False
     device: str | None = None
     batch_size: int = 64
 
@@ -63,19 +65,25 @@ class PruneOutcome:
         """Whether every gate was kept."""
         return all(verdict.passed for verdict in self.verdicts)
 
-    def saved(self, path: Path, copy: Path | None, *, force: bool) -> PruneOutcome:
+    def saved(self, asked: PruneOptions, path: Path, copy: Path | None, *, force: bool) -> PruneOutcome:
         """Write the pruned checkpoint, and a copy of the sample where one is wanted; return an outcome that says so.
 
         Raises `OutputError` when that cannot be written.
         """
-        from dormancy.io import atomic_path, save_checkpoint, sha256_file
+        from dormancy.io import atomic_path, sha256_file
+        from dormancy.pruning import write_pruned
 
         if copy is not None and self.pruned.sample is not None:
             with atomic_path(copy, force=force) as temporary:
                 shutil.copyfile(self.pruned.sample.path, temporary)
-        save_checkpoint(path, self.pruned.checkpoint, force=force)
-        written = {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        return replace(self, written={**written, "sample": str(copy) if copy else None})
+        made = write_pruned(path, self.pruned, asked.hints, force=force, as_native=asked.native)
+        written = {"path": str(path), "format": made.format, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        notes = (made.note,) if made.note else ()
+        return replace(
+            self,
+            written={**written, "sample": str(copy) if copy else None},
+            warnings=(*self.warnings, *(f"{path}: {note}" for note in notes)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Describe it in JSON-able form: schema dormancy.prune/1."""
@@ -92,9 +100,10 @@ class PruneOutcome:
 
 def carry_out(asked: PruneOptions, reporter: Reporter) -> PruneOutcome:
     """Prune one checkpoint and measure all that was asked for; raises what the library raises."""
+    from dormancy.io import load_checkpoint
     from dormancy.pruning import prune_on, pruning_bench, pruning_inputs
 
-    with pruning_inputs(asked.checkpoint, asked.sample) as (checkpoint, sample):
+    with pruning_inputs(load_checkpoint(asked.checkpoint, asked.hints), asked.sample) as (checkpoint, sample):
         bench = pruning_bench(
             checkpoint,
             sample,
@@ -123,9 +132,8 @@ def _returns(
     if env_id is None:
         raise UsageError(f"{asked.checkpoint} does not say which environment it plays; name it with --env")
     config = environment_config(asked.checkpoint, env_id)
-    after = pruned.checkpoint.build().to(asked.device or "cpu")
     with reporter.progress(range(asked.episodes), "playing") as numbers:
-        return play_both(bench.model, after, config, numbers, epsilon=asked.epsilon, seed=asked.seed)
+        return play_both(bench.model, pruned.network, config, numbers, epsilon=asked.epsilon, seed=asked.seed)
 
 
 def _sweep(asked: PruneOptions, bench: PruneBench, reporter: Reporter) -> PruneSweep:

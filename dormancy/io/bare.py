@@ -33,9 +33,13 @@ class StateDictReader:
 
     def read(self, candidate: Candidate) -> Checkpoint:
         """Read the network that ``--key`` names, or the only one; raises as `infer` does."""
+        return self.opened(candidate)[1]
+
+    def opened(self, candidate: Candidate) -> tuple[Any, Checkpoint]:
+        """Return the content of the file as well, whose tensors the checkpoint has: whoever writes it back needs it."""
         content = candidate.content
         parameters, assumptions = choose(state_dicts(content), candidate.hints.key, printable(candidate.path))
-        return checkpoint_of(candidate, FORMAT, parameters, assumptions, env_id=_env_id(content))
+        return content, checkpoint_of(candidate, FORMAT, parameters, assumptions, env_id=_env_id(content))
 
 
 def _env_id(content: Any) -> str | None:

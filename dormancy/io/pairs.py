@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 
+import numpy as np
 from torch import nn
 
 from dormancy.errors import SampleError, SampleRequired
@@ -20,7 +21,14 @@ from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ReplaySample
 from dormancy.networks import StackNetwork
 
-__all__ = ["checkpoint_name", "environments_differ", "inputs_for", "open_pair", "require_same_environment"]
+__all__ = [
+    "checkpoint_name",
+    "environments_differ",
+    "inputs_for",
+    "open_pair",
+    "require_raw_pixels",
+    "require_same_environment",
+]
 
 
 @contextmanager
@@ -83,6 +91,18 @@ def inputs_for(model: nn.Module, sample: ReplaySample) -> ReplaySample:
         name = printable(sample.source.path) if sample.source else "the sample"
         raise SampleError(f"{name}: this critic reads {missing} numbers of an action a row, the sample has {size}")
     return sample
+
+
+def require_raw_pixels(model: nn.Module, sample: ReplaySample) -> None:
+    """Raise `SampleError` where pixels that were scaled already would be scaled once more."""
+    scale = getattr(model, "input_scale", 1.0)
+    observations = sample.observations
+    if scale != 1.0 and not isinstance(observations, Mapping) and np.dtype(observations.dtype).kind == "f":
+        where = sample.source.path if sample.source else "the sample"
+        raise SampleError(
+            f"{where}: observations are {observations.dtype}, but this network scales raw pixels by {scale:.4g} "
+            "itself; store the sample in uint8"
+        )
 
 
 def _world(env_id: str) -> str:

@@ -39,10 +39,17 @@ class SafetensorsReader:
 
     def read(self, candidate: Candidate) -> Checkpoint:
         """Read it; raises `FileError` when it is damaged, `UnsafeFileError` when its header lies, else as `infer`."""
+        return self.opened(candidate)[1]
+
+    def opened(self, candidate: Candidate) -> tuple[dict[str, Tensor], Checkpoint]:
+        """Return all tensors of the file as well, of which the checkpoint has some: whoever writes it back needs them.
+
+        The text of the header is the checkpoint's metadata.
+        """
         file = _File(candidate)
         tensors = file.tensors()
         parameters, assumptions = choose({"": tensors}, candidate.hints.key, file.name)
-        return checkpoint_of(candidate, FORMAT, parameters, assumptions, metadata=file.metadata)
+        return tensors, checkpoint_of(candidate, FORMAT, parameters, assumptions, metadata=file.metadata)
 
 
 @final

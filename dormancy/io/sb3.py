@@ -44,6 +44,10 @@ class StableBaselinesReader:
 
     def read(self, candidate: Candidate) -> Checkpoint:
         """Read one network of the policy; raises `InputError` for a key it does not have, else as `infer` does."""
+        return self.opened(candidate)[1]
+
+    def opened(self, candidate: Candidate) -> tuple[Any, Checkpoint]:
+        """Return the content of ``policy.pth`` as well, whose tensors the checkpoint has: to be written back."""
         name = printable(candidate.path)
         members = read_stored(candidate.stream, name, {"data": MAX_JSON, "policy.pth": MAX_POLICY})
         data = _Data(members["data"], name)
@@ -52,7 +56,7 @@ class StableBaselinesReader:
         if parameters is None:
             raise FormatError(f"{name}: its policy.pth holds no parameters by name; save the agent again")
         key, chosen, shared = _network(parameters, candidate.hints.key, name)
-        return checkpoint_of(
+        return policy, checkpoint_of(
             candidate, FORMAT, chosen, (key, *shared), data.known(chosen),
             agent_step=data.count("num_timesteps"), gradient_step=data.count("_n_updates"),
         )  # fmt: skip

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dormancy.errors import UsageError
 from dormancy.networks.layers import ACTIVATIONS, to_input
-from dormancy.networks.spec import ARCHITECTURES
+from dormancy.networks.spec import ARCHITECTURES, RESIZERS
 
 __all__ = ["LayerOptions", "Layout", "StackNetwork"]
 
@@ -124,3 +124,28 @@ def _place(root: nn.Module, path: list[str], layer: nn.Module) -> None:
             root.add_module(step, nn.Module())
         root = root.get_submodule(step)
     root.add_module(path[-1], layer)
+
+
+@RESIZERS.register("stack")
+def _resize(options: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    trunk = _resized(options["trunk"], sizes, None, 0)
+    last = (options["trunk"][-1]["outputs"], trunk[-1]["outputs"]) if trunk else None
+    heads = [_resized(head, sizes, last, int(options.get("actions", 0))) for head in options["heads"]]
+    return {**options, "trunk": trunk, "heads": heads}
+
+
+def _resized(
+    layers: Sequence[LayerOptions], sizes: Mapping[str, int], before: tuple[int, int] | None, beside: int
+) -> list[dict[str, Any]]:
+    """Give layers new sizes; the first reads a layer whose outputs were and are `before`, and `beside` more numbers.
+
+    Whatever reads flattened maps reads as many positions of each as it did.
+    """
+    found = []
+    for layer in layers:
+        inputs, outputs = int(layer["inputs"]), int(layer["outputs"])
+        if before is not None:
+            inputs = (inputs - beside) // before[0] * before[1] + beside
+        found.append({**layer, "inputs": inputs, "outputs": sizes.get(str(layer["name"]), outputs)})
+        before, beside = (outputs, found[-1]["outputs"]), 0
+    return found

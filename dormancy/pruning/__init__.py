@@ -11,6 +11,7 @@ from dormancy.pruning.selection import dormant_neurons, random_neurons, stronges
 from dormancy.pruning.surgery import prune
 from dormancy.pruning.sweep import TAUS, PruneSweep, SweepPoint, sweep_pruning, sweep_taus
 from dormancy.pruning.training import PruneDormant, PruneReport
+from dormancy.pruning.writeback import Written, write_pruned
 
 __all__ = [
     "TAUS",
@@ -31,6 +32,7 @@ __all__ = [
     "PrunedCheckpoint",
     "Reference",
     "SweepPoint",
+    "Written",
     "cost_of",
     "dormant_neurons",
     "plan_pruning",
@@ -43,4 +45,5 @@ __all__ = [
     "strongest_neurons",
     "sweep_pruning",
     "sweep_taus",
+    "write_pruned",
 ]

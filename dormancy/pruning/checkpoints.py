@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
 import torch
+from torch import nn
 
 from dormancy import __version__
 from dormancy.io import Checkpoint, ReplaySample, Source
-from dormancy.io.pairs import open_pair, require_same_environment
+from dormancy.io.pairs import inputs_for, open_pair, require_raw_pixels, require_same_environment
 from dormancy.networks import resized
 from dormancy.probe import BATCH
 from dormancy.pruning.bench import DRAWS, PruneBench
@@ -28,13 +29,15 @@ __all__ = ["PrunedCheckpoint", "prune_checkpoint", "prune_on", "pruning_bench", 
 class PrunedCheckpoint:
     """A pruned checkpoint, ready to be saved, with the plan that made it and its measured effect.
 
-    `source` and `sample` are the files it was made from; the checkpoint's own metadata names them too.
+    `network` is the pruned network in evaluation mode. `source` and `sample` are the files it was made from; the
+    checkpoint's own metadata names them too.
     """
 
     checkpoint: Checkpoint
     plan: PrunePlan
     effect: PruneEffect
     tau: float
+    network: nn.Module
     source: Source | None
     sample: Source | None
 
@@ -103,8 +106,10 @@ def pruning_bench(
 ) -> PruneBench:
     """Rebuild the network of a checkpoint and put it on the bench with its sample."""
     model = checkpoint.build().to(device)
+    require_raw_pixels(model, sample)
+    inputs = inputs_for(model, sample)
     return PruneBench(
-        model, sample, layers=layers, keep_one=keep_one, allow_inexact=allow_inexact, batch_size=batch_size
+        model, inputs, layers=layers, keep_one=keep_one, allow_inexact=allow_inexact, batch_size=batch_size
     )
 
 
@@ -118,23 +123,30 @@ def prune_on(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> PrunedCheckpoint:
-    """Prune a checkpoint that lies on the bench. What is measured is the network rebuilt from the pruned checkpoint."""
+    """Prune a checkpoint that lies on the bench.
+
+    What is measured is the network rebuilt from the pruned checkpoint; one of the user's own code cannot be built
+    narrower, and is measured as it was cut.
+    """
     plan = bench.plan(tau, mode)
-    pruned = _pruned(checkpoint, plan, bench)
-    device = next(bench.model.parameters()).device
-    effect = bench.effect(plan, tau, pruned.build().to(device), draws=draws, seed=seed)
-    record = _record(checkpoint, sample, plan, effect, tau)
-    history = [*checkpoint.metadata.get("pruning", []), record]
-    pruned = replace(pruned, metadata={**checkpoint.metadata, "pruning": history})
-    return PrunedCheckpoint(pruned, plan, effect, tau, checkpoint.source, sample.source)
-
-
-def _pruned(checkpoint: Checkpoint, plan: PrunePlan, bench: PruneBench) -> Checkpoint:
     model = prune(bench.model, plan)
+    pruned = _pruned(checkpoint, plan, model)
+    device = next(model.parameters()).device
+    after = model if plan.cuts and checkpoint.factory is not None else pruned.build().to(device)
+    effect = bench.effect(plan, tau, after, draws=draws, seed=seed)
+    earlier = checkpoint.metadata.get("pruning")
+    record = _record(checkpoint, sample, plan, effect, tau)
+    history = [*(earlier if isinstance(earlier, list) else ()), record]
+    pruned = replace(pruned, metadata={**checkpoint.metadata, "pruning": history})
+    return PrunedCheckpoint(pruned, plan, effect, tau, after, checkpoint.source, sample.source)
+
+
+def _pruned(checkpoint: Checkpoint, plan: PrunePlan, model: nn.Module) -> Checkpoint:
     shapes = {name: tensor.shape for name, tensor in checkpoint.parameters.items()}
+    ours = checkpoint.factory is None
     return replace(
         checkpoint,
-        network=resized(checkpoint.network, plan.sizes) if plan.cuts else checkpoint.network,
+        network=resized(checkpoint.network, plan.sizes) if plan.cuts and ours else checkpoint.network,
         parameters={name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
         optimizer=pruned_optimizer_state(plan, checkpoint.optimizer, shapes),
         source=None,
