@@ -27,6 +27,7 @@ from dormancy.pruning import (
     PruneBench,
     PrunedCheckpoint,
     dormant_neurons,
+    policy_of,
     prune,
     prune_on,
     pruning_bench,
@@ -132,11 +133,13 @@ def returns(runs: tuple[Path, ...], episodes: int) -> Iterator[str]:
         path = list_checkpoints(run)[-1]
         with pruning_inputs(path, None) as (checkpoint, sample):
             bench = pruning_bench(checkpoint, sample)
+            policy = policy_of(checkpoint)
             assert checkpoint.env_id is not None
+            assert policy is not None
             config = replace(environment_config(path, checkpoint.env_id), max_episode_agent_steps=EPISODE)
             before: tuple[float, ...] = ()
             for name, pruned, model in variants(bench):
-                after = tuple(play(model, config, number, epsilon=EPSILON) for number in range(episodes))
+                after = tuple(play(model, policy, config, number, epsilon=EPSILON) for number in range(episodes))
                 before = before or after
                 yield f"| {run.name} | {name} | {pruned} | {' | '.join(interval_cells(before, after))} |"
 

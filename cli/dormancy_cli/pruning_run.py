@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -126,14 +127,18 @@ def carry_out(asked: PruneOptions, reporter: Reporter) -> PruneOutcome:
 def _returns(
     asked: PruneOptions, checkpoint: Checkpoint, bench: PruneBench, pruned: PrunedCheckpoint, reporter: Reporter
 ) -> Returns:
+    from dormancy.pruning import policy_of
     from dormancy_cli.returns import environment_config, play_both
 
+    policy = policy_of(checkpoint)
+    if policy is None:
+        raise UsageError(f"{asked.checkpoint}: this network does not choose actions, so it plays no episodes")
     env_id = asked.env_id or checkpoint.env_id
     if env_id is None:
         raise UsageError(f"{asked.checkpoint} does not say which environment it plays; name it with --env")
     config = environment_config(asked.checkpoint, env_id)
     with reporter.progress(range(asked.episodes), "playing") as numbers:
-        return play_both(bench.model, pruned.network, config, numbers, epsilon=asked.epsilon, seed=asked.seed)
+        return play_both(bench.model, pruned.network, policy, config, numbers, epsilon=asked.epsilon, seed=asked.seed)
 
 
 def _sweep(asked: PruneOptions, bench: PruneBench, reporter: Reporter) -> PruneSweep:
@@ -145,6 +150,8 @@ def _sweep(asked: PruneOptions, bench: PruneBench, reporter: Reporter) -> PruneS
 
 def _warnings(asked: PruneOptions, bench: PruneBench, pruned: PrunedCheckpoint, sample: ReplaySample) -> Sequence[str]:
     found = list(bench.warnings(asked.tau))
+    if math.isnan(pruned.effect.sample.largest):
+        found.append("outputs are not finite on this sample, so how far they moved cannot be said")
     for layer in pruned.plan:
         if layer.refused is not None and layer.chosen:
             found.append(

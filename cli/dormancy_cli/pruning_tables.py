@@ -114,29 +114,39 @@ CHANGES = (
 )
 
 
-def _change(change: OutputChange) -> tuple[str, ...]:
+def _change(change: OutputChange, *, acting: bool) -> tuple[str, ...]:
+    moved = number(change.largest), number(change.mean), number(change.relative)
+    if not acting:
+        return moved
     agreement = "" if change.agreement is None else percent(change.agreement)
-    ratio = "" if change.gap_ratio is None else number(change.gap_ratio)
-    return number(change.largest), number(change.mean), number(change.relative), agreement, ratio
+    return *moved, agreement, "" if change.gap_ratio is None else number(change.gap_ratio)
 
 
-def _effect(outcome: PruneOutcome) -> Grid:
+def _changes(outcome: PruneOutcome) -> Iterator[tuple[str, OutputChange]]:
     effect, plan = outcome.pruned.effect, outcome.pruned.plan
-    rows = [(f"on the sample ({grouped(effect.sample.observations)} observations)", *_change(effect.sample))]
+    yield f"on the sample ({grouped(effect.sample.observations)} observations)", effect.sample
     if effect.held_out is not None:
         found, unseen = effect.held_out.found, effect.held_out.unseen
         what = f"{counted(effect.held_out.pruned, 'neuron')} of one half"
-        rows.append((f"{what}, on that half ({grouped(found.observations)})", *_change(found)))
-        rows.append((f"{what}, on the other ({grouped(unseen.observations)})", *_change(unseen)))
+        yield f"{what}, on that half ({grouped(found.observations)})", found
+        yield f"{what}, on the other ({grouped(unseen.observations)})", unseen
     if effect.controls is not None:
         draws = len(effect.controls.random)
-        rows.append((f"control: {plan.pruned} random ones, mean of {draws}", *_change(effect.controls.random_mean)))
-        rows.append((f"control: the {plan.pruned} with the highest scores", *_change(effect.controls.strongest)))
+        yield f"control: {plan.pruned} random ones, mean of {draws}", effect.controls.random_mean
+        yield f"control: the {plan.pruned} with the highest scores", effect.controls.strongest
+
+
+def _effect(outcome: PruneOutcome) -> Grid:
+    """Networks that do not give a value for each action have no greedy action to compare."""
+    acting = outcome.pruned.effect.sample.agreement is not None
+    rows = tuple((what, *_change(change, acting=acting)) for what, change in _changes(outcome))
+    if not acting:
+        return Grid(("effect", *CHANGES[:3]), rows)
     note = (
         "ΔQ over action gap: the largest change of any action's value, over the gap between the best two, both averaged"
-        " over observations; blank where the network does not give one value an action"
+        " over observations"
     )
-    return Grid(("effect", *CHANGES), tuple(rows), note=note)
+    return Grid(("effect", *CHANGES), rows, note=note)
 
 
 def _cost(outcome: PruneOutcome) -> Grid:

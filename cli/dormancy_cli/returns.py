@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from dormancy.errors import InputError
+from dormancy_cli.continuous import ContinuousEnvironment
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from torch import Tensor, nn
 
+    from dormancy.pruning import Policy
     from dormancy.stats import Interval
     from dormancy_agents.config import DQNConfig
-    from dormancy_agents.envs import Environment
 
 __all__ = ["EPSILON", "Returns", "environment_config", "play", "play_both"]
 
@@ -84,55 +86,91 @@ def _recorded(path: Path) -> dict[str, Any]:
 def play_both(
     before: nn.Module,
     after: nn.Module,
+    policy: Policy,
     config: DQNConfig,
     episodes: Iterable[int],
     *,
     epsilon: float = EPSILON,
     seed: int = 0,
 ) -> Returns:
-    """Play the numbered episodes with both networks, greedily but for a share `epsilon` of random actions.
+    """Play the numbered episodes with both networks, as `policy` says but for a share `epsilon` of random actions.
 
     Episode i has an environment and random actions of its own seed, the same for both networks: networks that agree
     on every action get the same return. Raises `UsageError` when the environment is unknown or of another kind, and
     `InputError` when the network does not play it.
     """
     both = (before, after)
-    returns = [[play(model, config, number, epsilon=epsilon, seed=seed) for model in both] for number in episodes]
+    returns = [
+        [play(model, policy, config, number, epsilon=epsilon, seed=seed) for model in both] for number in episodes
+    ]
     return Returns(config.env_id, epsilon, seed, tuple(one for one, _ in returns), tuple(other for _, other in returns))
 
 
-def play(model: nn.Module, config: DQNConfig, number: int, *, epsilon: float = EPSILON, seed: int = 0) -> float:
+def play(
+    model: nn.Module, policy: Policy, config: DQNConfig, number: int, *, epsilon: float = EPSILON, seed: int = 0
+) -> float:
     """Play one episode and return the sum of its rewards; raises what `play_both` raises."""
     import numpy as np
     import torch
 
+    chance = np.random.default_rng([seed, number])
+    begin = int(chance.integers(2**31))
+    with torch.inference_mode():
+        if policy.choice == "largest":
+            return _discrete(model, policy, config, begin, epsilon, chance)
+        return _continuous(model, policy, config, begin, epsilon, chance)
+
+
+def _discrete(
+    model: nn.Module, policy: Policy, config: DQNConfig, begin: int, epsilon: float, chance: np.random.Generator
+) -> float:
     from dormancy_agents.envs import make_environment
 
-    chance = np.random.default_rng([seed, number])
-    with closing(make_environment(config, int(chance.integers(2**31)))) as env, torch.inference_mode():
+    with closing(make_environment(config, begin)) as env:
         observation, total = env.reset(), 0.0
         while True:
             explores = chance.random() < epsilon
-            action = int(chance.integers(env.actions)) if explores else _greedy(model, observation, env)
-            step = env.step(action)
+            values = None if explores else _output(model, policy, observation, env.actions, env.env_id)
+            step = env.step(int(chance.integers(env.actions)) if values is None else int(values.argmax()))
             total += step.reward
             if step.terminated or step.truncated:
                 return total
             observation = step.observation
 
 
-def _greedy(model: nn.Module, observation: Any, env: Environment) -> int:
-    """Return the action of the largest output."""
+def _continuous(
+    model: nn.Module, policy: Policy, config: DQNConfig, begin: int, epsilon: float, chance: np.random.Generator
+) -> float:
+    with closing(ContinuousEnvironment(config.env_id, begin)) as env:
+        observation, total, over = env.reset(), 0.0, False
+        while not over:
+            explores = chance.random() < epsilon
+            action = env.drawn(chance) if explores else _action(model, policy, observation, env)
+            observation, reward, over = env.step(action)
+            total += reward
+    return total
+
+
+def _action(model: nn.Module, policy: Policy, observation: Any, env: ContinuousEnvironment) -> Any:
+    """Return the action that the network outputs, in the environment's range."""
+    given = _output(model, policy, observation, env.size, env.env_id)
+    if policy.choice == "plain":
+        return given.numpy()
+    return env.scaled((given.tanh() if policy.choice == "squashed" else given).numpy())
+
+
+def _output(model: nn.Module, policy: Policy, observation: Any, size: int, env_id: str) -> Tensor:
+    """Return the numbers that choose the action, shape (size,), on the CPU."""
     import torch
 
     from dormancy.graph import call_model
 
-    like = next(model.parameters())
-    values = call_model(model, torch.from_numpy(observation).unsqueeze(0).to(like))
-    if not isinstance(values, torch.Tensor) or values.shape != (1, env.actions):
-        shape = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+    found = call_model(model, torch.from_numpy(observation).unsqueeze(0).to(next(model.parameters())))
+    chosen = found[policy.output] if isinstance(found, tuple) else found
+    if not isinstance(chosen, torch.Tensor) or chosen.shape != (1, size):
+        shape = tuple(chosen.shape) if isinstance(chosen, torch.Tensor) else type(chosen).__name__
         raise InputError(
-            f"the network gives {shape} for one observation, but {env.env_id} takes one of {env.actions} actions; "
-            "name the environment it was trained on with --env"
+            f"the network gives {shape} for one observation, but {env_id} needs {(1, size)}; name the environment it "
+            "was trained on with --env"
         )
-    return int(values.argmax())
+    return chosen[0].cpu()

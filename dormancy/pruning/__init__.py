@@ -7,6 +7,7 @@ from dormancy.pruning.effect import Controls, HeldOut, PruneEffect
 from dormancy.pruning.outputs import OutputChange, Reference
 from dormancy.pruning.plan import Cut, LayerPruning, Mode, PrunePlan
 from dormancy.pruning.planning import PrunePlanner, plan_pruning
+from dormancy.pruning.policies import Policy, policy_of
 from dormancy.pruning.selection import dormant_neurons, random_neurons, strongest_neurons
 from dormancy.pruning.surgery import prune
 from dormancy.pruning.sweep import TAUS, PruneSweep, SweepPoint, sweep_pruning, sweep_taus
@@ -22,6 +23,7 @@ __all__ = [
     "LayerPruning",
     "Mode",
     "OutputChange",
+    "Policy",
     "PruneBench",
     "PruneDormant",
     "PruneEffect",
@@ -36,6 +38,7 @@ __all__ = [
     "cost_of",
     "dormant_neurons",
     "plan_pruning",
+    "policy_of",
     "prune",
     "prune_checkpoint",
     "prune_on",

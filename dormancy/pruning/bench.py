@@ -14,7 +14,7 @@ from dormancy.probe import BATCH, Observations, Probe
 from dormancy.pruning.cost import Cost, cost_of
 from dormancy.pruning.effect import Controls, HeldOut, PruneEffect
 from dormancy.pruning.halves import halves
-from dormancy.pruning.outputs import OutputChange, Reference
+from dormancy.pruning.outputs import ActionsOutput, OutputChange, Reference
 from dormancy.pruning.plan import Mode, PrunePlan
 from dormancy.pruning.planning import PrunePlanner
 from dormancy.pruning.selection import dormant_neurons, random_neurons, strongest_neurons
@@ -33,8 +33,8 @@ class PruneBench:
     """A network on a sample; everything that is measured once is kept.
 
     `observations` are as for `dormancy.scan`, `layers` is a regular expression that the names of the layers to prune
-    must contain a match of. `keep_one` and `allow_inexact` are as for `dormant_neurons` and `PrunePlanner.plan`. The
-    network is left as it was.
+    must contain a match of. `keep_one` and `allow_inexact` are as for `dormant_neurons` and `PrunePlanner.plan`.
+    `actions` says in which output greedy actions are compared: see `Reference`. The network is left as it was.
 
     Raises what `dormancy.scan` raises.
     """
@@ -47,6 +47,7 @@ class PruneBench:
         layers: str | None = None,
         keep_one: bool = False,
         allow_inexact: bool = False,
+        actions: ActionsOutput = "only",
         batch_size: int = BATCH,
         input_scale: float | None = None,
     ) -> None:
@@ -57,7 +58,8 @@ class PruneBench:
         self.planner = PrunePlanner(model, next(Probe(model, self._few(), input_scale=input_scale).batches()))
         self._probe.graph = self.planner.graph
         self.scan: DormancyScan = scan_probe(self._probe, metrics=[], layers=layers)
-        self._reference = Reference(self._probe)
+        self._actions = actions
+        self._reference = Reference(self._probe, actions)
         self._halves = self._two_halves(observations)
         self._known: dict[bytes, OutputChange] = {}
 
@@ -73,7 +75,7 @@ class PruneBench:
         if found is None:
             return None
         scan = scan_probe(found[0], metrics=[], layers=self._layers)
-        return scan, Reference(found[0]), Reference(found[1])
+        return scan, Reference(found[0], self._actions), Reference(found[1], self._actions)
 
     @property
     def graph(self) -> NeuronGraph:

@@ -18,7 +18,9 @@ from dormancy.networks import resized
 from dormancy.probe import BATCH
 from dormancy.pruning.bench import DRAWS, PruneBench
 from dormancy.pruning.effect import PruneEffect
+from dormancy.pruning.outputs import ActionsOutput
 from dormancy.pruning.plan import Mode, PrunePlan
+from dormancy.pruning.policies import policy_of
 from dormancy.pruning.surgery import prune, pruned_optimizer_state
 
 __all__ = ["PrunedCheckpoint", "prune_checkpoint", "prune_on", "pruning_bench", "pruning_inputs"]
@@ -107,10 +109,23 @@ def pruning_bench(
     """Rebuild the network of a checkpoint and put it on the bench with its sample."""
     model = checkpoint.build().to(device)
     require_raw_pixels(model, sample)
-    inputs = inputs_for(model, sample)
     return PruneBench(
-        model, inputs, layers=layers, keep_one=keep_one, allow_inexact=allow_inexact, batch_size=batch_size
+        model,
+        inputs_for(model, sample),
+        layers=layers,
+        keep_one=keep_one,
+        allow_inexact=allow_inexact,
+        actions=_actions_output(checkpoint),
+        batch_size=batch_size,
     )
+
+
+def _actions_output(checkpoint: Checkpoint) -> ActionsOutput:
+    """Say which output has a value for each action; of a network of the user's own code, its only one if any."""
+    if checkpoint.factory is not None:
+        return "only"
+    policy = policy_of(checkpoint)
+    return policy.output if policy is not None and policy.choice == "largest" else None
 
 
 def prune_on(

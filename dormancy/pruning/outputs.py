@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
 from dormancy.probe import Probe
 
-__all__ = ["OutputChange", "Reference"]
+__all__ = ["ActionsOutput", "OutputChange", "Reference"]
+
+ActionsOutput: TypeAlias = int | Literal["only"] | None
 
 
 @final
@@ -24,8 +26,8 @@ __all__ = ["OutputChange", "Reference"]
 class OutputChange:
     """How far outputs moved over `observations` rows: `largest` and `mean` absolute change over all numbers.
 
-    `scale` is the largest absolute output before. The others are None unless the network has one output of shape
-    (rows, values) with two values or more, one for each action: `agreement` is the share of rows on which the largest
+    `scale` is the largest absolute output before. The others are None unless one output is known to have a value for
+    each action, shape (rows, actions), two actions or more: `agreement` is the share of rows on which the largest
     value is that of the same action, `action_gap` the mean of (best value - second best) before, and `gap_ratio` the
     mean over rows of max_a |ΔQ(s, a)| over that mean gap. A ratio well below 1 leaves most greedy actions alone. It is
     infinite where the gap is 0 and values moved. Values that are not finite, before or after, make `largest` NaN.
@@ -56,15 +58,20 @@ def _json(value: float | None) -> float | None:
 
 @final
 class Reference:
-    """The outputs of a network on a probe's sample, kept so that many changed networks can be held against them."""
+    """The outputs of a network on a probe's sample, kept so that many changed networks can be held against them.
 
-    def __init__(self, probe: Probe) -> None:
+    `actions` is the number of the output that has a value for each action, None where none has, or "only": the only
+    output, where there is no other.
+    """
+
+    def __init__(self, probe: Probe, actions: ActionsOutput = "only") -> None:
         self._probe = probe
+        self._actions = actions
         self._outputs = [[each.double() for each in outputs] for outputs in self._run(probe.model)]
 
     def change(self, model: nn.Module) -> OutputChange:
         """Run a changed network on the same batches and tell how far its outputs are from the reference."""
-        tally = _Tally()
+        tally = _Tally(self._actions)
         for before, after in zip(self._outputs, self._run(model), strict=True):
             tally.add(before, [each.double() for each in after])
         return tally.result()
@@ -82,11 +89,12 @@ class Reference:
 class _Tally:
     """Adds up the changes of one batch after the other, in float64."""
 
-    def __init__(self) -> None:
+    def __init__(self, actions: ActionsOutput) -> None:
+        self.actions = actions
         self.rows = self.count = self.agreeing = 0
         self.total = self.gaps = self.moved = 0.0
         self.largest, self.scale = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-        self.has_actions = True
+        self.has_actions = actions is not None
 
     def add(self, before: list[Tensor], after: list[Tensor]) -> None:
         self.rows += len(before[0])
@@ -96,9 +104,10 @@ class _Tally:
             self.total += float(change.sum())
             self.largest = torch.maximum(self.largest, change.max().cpu())  # unlike max(), it keeps a NaN
             self.scale = torch.maximum(self.scale, old.abs().max().cpu())
-        self.has_actions &= len(before) == 1 and before[0].dim() == 2 and before[0].shape[1] > 1
-        if self.has_actions:
-            self._add_actions(before[0], after[0])
+        place = (0 if len(before) == 1 else None) if self.actions == "only" else self.actions
+        self.has_actions &= place is not None and before[place].dim() == 2 and before[place].shape[1] > 1
+        if place is not None and self.has_actions:
+            self._add_actions(before[place], after[place])
 
     def _add_actions(self, before: Tensor, after: Tensor) -> None:
         best = before.topk(2, dim=1).values

@@ -269,3 +269,26 @@ def test_a_folder_that_cannot_be_written_to(
     assert outcome.code == 3
     assert "permission denied; choose a folder that can be written to" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_library_is_written_back(dormancy: Dormancy, tmp_path: Path) -> None:
+    import numpy as np
+
+    from dormancy.io import ReplaySample, save_sample
+
+    foreign = Path(__file__).parents[2] / "fixtures" / "foreign" / "sb3_dqn.zip"
+    with np.load(foreign.with_name("expected.npz")) as expected:
+        save_sample(tmp_path / "s.h5", ReplaySample(expected["sb3_dqn.zip|q_net|observations"]))
+    common = ("prune", foreign, "--sample", tmp_path / "s.h5", "--tau", 0.5, "--keep-one", "--format", "json")
+    outcome = dormancy(*common, "-o", tmp_path / "a.zip")
+    assert outcome.code == 0
+    assert as_json(outcome.out)["written"]["format"] == "stable-baselines3"
+    assert "no place for a record of the pruning" in outcome.err
+    assert dormancy("scan", tmp_path / "a.zip", "--sample", tmp_path / "s.h5").code == 0
+    narrower = dormancy(*common, "-o", tmp_path / "b.pt", "--mode", "remove")
+    assert as_json(narrower.out)["written"]["format"] == "dormancy.checkpoint"
+    assert "a narrower one does not fit in: written in dormancy's own format" in narrower.err
+    native = dormancy(*common, "-o", tmp_path / "c.pt", "--native", "--key", "q_net")
+    assert as_json(native.out)["written"]["format"] == "dormancy.checkpoint"
+    critic = dormancy(*common, "--episodes", 1, "--key", "nonsense")
+    assert critic.code == 3
