@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dormancy.networks import MLPNetwork, NatureNetwork
+from dormancy.networks import MinAtarNetwork, MLPNetwork, NatureNetwork
 
 Entry = Callable[[], tuple[nn.Module, Any]]
 ZOO: dict[str, Entry] = {}
@@ -69,6 +69,11 @@ def _() -> tuple[nn.Module, Any]:
 @entry("nature-layer-norm")
 def _() -> tuple[nn.Module, Any]:
     return NatureNetwork(6, width=0.25, norm="layer"), pixels()
+
+
+@entry("minatar")
+def _() -> tuple[nn.Module, Any]:
+    return MinAtarNetwork(3, (6, 10, 10)), torch.randint(0, 2, (5, 6, 10, 10), dtype=torch.uint8)
 
 
 @entry("mlp-crelu-layer-norm")

@@ -30,7 +30,7 @@ class DQNConfig:
     """CPU threads of PyTorch; 0 leaves its own choice. Results are equal bit for bit only at equal threads."""
 
     # Network
-    arch: Literal["nature", "mlp"] = "nature"
+    arch: Literal["nature", "mlp", "minatar"] = "nature"
     hidden: tuple[int, ...] = (512,)
     """Neurons of the dense hidden layers at width 1; the Nature network has one."""
     width: float = 1.0
@@ -103,10 +103,12 @@ class DQNConfig:
         smallest = 2 * (self.n_step + self.frame_stack)
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")
-        if self.arch == "mlp" and (self.dueling or self.padding != "valid"):
-            raise UsageError("dueling and padding are options of the nature network, not of the mlp")
-        if self.arch == "nature" and len(self.hidden) != 1:
-            raise UsageError(f"the nature network has one hidden dense layer, not {len(self.hidden)}")
+        if self.arch == "mlp" and self.dueling:
+            raise UsageError("dueling is an option of convolutional networks, not of the mlp")
+        if self.arch != "nature" and self.padding != "valid":
+            raise UsageError(f"padding is an option of the nature network, not of {self.arch}")
+        if self.arch != "mlp" and len(self.hidden) != 1:
+            raise UsageError(f"the {self.arch} network has one hidden dense layer, not {len(self.hidden)}")
 
 
 _POSITIVE = (
@@ -141,6 +143,23 @@ CLASSIC_CONTROL: Mapping[str, Any] = {
 }
 """The cart-pole values of Dopamine, the framework of the authors: two layers of 512, epsilon .01 after warm-up."""
 
+MINATAR: Mapping[str, Any] = {
+    "arch": "minatar",
+    "hidden": (128,),
+    "learning_rate": 2.5e-4,
+    "adam_epsilon": 3.125e-4,
+    "target_period_agent_steps": 1_000,
+    "replay_capacity": 100_000,
+    "warmup_agent_steps": 1_000,
+    "clip_rewards": False,
+    "frame_skip": 1,
+    "frame_stack": 1,
+    "sticky_action_probability": 0.1,
+    "dormancy_period_gradient_steps": 10_000,
+}
+"""MinAtar, one frame an agent step: the network of Young & Tian 2019 with the values that Obando-Ceron & Castro 2021
+(arXiv 2011.14826) published for Dopamine's DQN on these games: one update in 4 steps, batch 32, epsilon .01 at last."""
+
 
 def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNConfig:
     """Return the preset that suits `env_id` with some fields replaced; an ``ALE/`` environment is an Atari game.
@@ -155,7 +174,7 @@ def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNCo
     >>> dqn_config("ALE/Pong-v5").redo_tau
     0.025
     """
-    chosen = {**(ATARI if env_id.startswith("ALE/") else CLASSIC_CONTROL), **(overrides or {})}
+    chosen = {**_preset(env_id), **(overrides or {})}
     known = [field.name for field in fields(DQNConfig)]
     for name in chosen:
         if name not in known:
@@ -167,3 +186,9 @@ def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNCo
     }
     free = {name: value for name, value in by_ratio.items() if name not in (overrides or {})}
     return replace(config, **free)
+
+
+def _preset(env_id: str) -> Mapping[str, Any]:
+    if env_id.startswith("ALE/"):
+        return ATARI
+    return MINATAR if env_id.startswith("MinAtar/") else CLASSIC_CONTROL

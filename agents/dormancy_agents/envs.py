@@ -55,6 +55,10 @@ def make_environment(config: DQNConfig, seed: int) -> Environment:
     Raises `UsageError` when it is unknown (naming the nearest one), when its package is not installed, and when its
     observations or actions are of a kind that no network here takes.
     """
+    from dormancy_agents.minatar import MinAtarEnvironment, is_minatar
+
+    if is_minatar(config.env_id):
+        return MinAtarEnvironment(config, seed)
     gymnasium = _gymnasium()
     if config.env_id not in gymnasium.registry:
         raise UsageError(f"unknown environment {config.env_id!r} ({_meant(config.env_id, list(gymnasium.registry))})")

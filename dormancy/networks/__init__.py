@@ -1,6 +1,7 @@
 """The architectures that can be rebuilt from a file."""
 
 from dormancy.networks.layers import ACTIVATIONS
+from dormancy.networks.minatar import MinAtarNetwork
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
@@ -11,6 +12,7 @@ __all__ = [
     "ARCHITECTURES",
     "RESIZERS",
     "MLPNetwork",
+    "MinAtarNetwork",
     "NatureNetwork",
     "NetworkSpec",
     "StackNetwork",

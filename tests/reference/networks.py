@@ -46,6 +46,17 @@ def nature(w: Weights, pixels: NDArray[np.uint8], same: bool, dueling: bool) -> 
     return outputs, layers
 
 
+def minatar(w: Weights, boards: NDArray[np.uint8], dueling: bool) -> tuple[Floats, dict[str, Floats]]:
+    """Return the Q-values and the activations of both layers."""
+    maps = relu(convolve(boards.astype(np.float64), w["conv1.weight"], w["conv1.bias"], 1))
+    dense = relu(maps.reshape(len(maps), -1) @ w["fc1.weight"].T + w["fc1.bias"])
+    outputs = dense @ w["head.weight"].T + w["head.bias"]
+    if dueling:
+        value = dense @ w["value.weight"].T + w["value.bias"]
+        outputs = value + outputs - outputs.mean(axis=1, keepdims=True)
+    return outputs, {"conv1": maps, "fc1": dense}
+
+
 def mlp(w: Weights, x: Floats, depth: int) -> tuple[Floats, dict[str, Floats]]:
     """Return the outputs and the activations of every layer."""
     layers = {}
