@@ -1,5 +1,6 @@
 """The architectures that can be rebuilt from a file."""
 
+from dormancy.networks.impala import ImpalaNetwork
 from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.minatar import MinAtarNetwork
 from dormancy.networks.mlp import MLPNetwork
@@ -11,6 +12,7 @@ __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
     "RESIZERS",
+    "ImpalaNetwork",
     "MLPNetwork",
     "MinAtarNetwork",
     "NatureNetwork",
