@@ -16,7 +16,7 @@ INTENSITY_CLIP = 2.0
 def shifted(images: Tensor, offsets: Tensor, pad: int = PAD) -> Tensor:
     """Pad images by repeating their edges and crop each back to its size at an offset of its own.
 
-    `images` have shape (batch, frames, height, width), `offsets` (batch, 2): the row and column, 0 to 2 * `pad`, at which
+    `images` have shape (batch, frames, height, width), `offsets` (batch, 2): the row and column, 0 to 2 * `pad`, where
     the crop begins; `pad` for both is no shift. The frames of a stack move together. Cropping a padded image is
     reading it at coordinates held within its bounds, which is how it is done here. The dtype stays.
 

@@ -9,7 +9,7 @@ import pytest
 from dormancy.errors import UsageError
 from dormancy_agents.config import dqn_config
 from dormancy_agents.envs import make_environment
-from dormancy_agents.minatar import MINATAR_GAMES
+from dormancy_agents.envs.minatar import MINATAR_GAMES
 from tests.agents.conftest import Run
 from tests.agents.conftest import train as train_dqn
 
@@ -64,6 +64,24 @@ def test_a_sticky_action_does_not_reach_over_from_the_last_episode() -> None:
         while not (step := env.step(action)).terminated:
             boards.append(step.observation[0, 9])
     assert all(np.array_equal(board, boards[0]) for board in boards)  # the paddle never moved
+
+
+@pytest.mark.parametrize("game", KINDS)
+def test_a_seed_decides_all_that_follows(game: str) -> None:
+    """What a resumed run relies on: nothing is left of the episodes before."""
+    env = make_environment(dqn_config(f"MinAtar/{game}-v1"), seed=7)
+    runs = []
+    for steps_before in (0, 150):
+        env.reset()
+        for index in range(steps_before):
+            if env.step(index % env.actions).terminated:
+                env.reset()
+        boards = [env.reset(3)]
+        for index in range(200):
+            step = env.step((7 * index) % env.actions)
+            boards.append(env.reset() if step.terminated else step.observation)
+        runs.append(np.stack(boards))
+    assert np.array_equal(*runs)
 
 
 @pytest.mark.parametrize(

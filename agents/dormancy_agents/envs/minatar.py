@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, final
+from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dormancy.errors import UsageError
 from dormancy.registry import nearest
-from dormancy_agents.config import DQNConfig
-from dormancy_agents.envs import Step
+from dormancy_agents.config import DiscreteConfig
+from dormancy_agents.envs.base import Array, Step
 
 __all__ = ["MINATAR_GAMES", "MinAtarEnvironment", "is_minatar"]
 
@@ -36,22 +35,25 @@ class MinAtarEnvironment:
     given probability (.1 in the package), difficulty rises as the package has it, and no episode is cut short.
     """
 
-    def __init__(self, config: DQNConfig, seed: int) -> None:
+    def __init__(self, config: DiscreteConfig, seed: int) -> None:
         if config.env_id not in MINATAR_GAMES:
             meant = nearest(config.env_id, list(MINATAR_GAMES))
             raise UsageError(f"unknown environment {config.env_id!r}{meant}; known: {', '.join(MINATAR_GAMES)}")
         self.env_id = config.env_id
         self._game = _minatar().Environment(MINATAR_GAMES[config.env_id], config.sticky_action_probability)
-        self._game.seed(seed)
+        self._seed: int | None = seed
         self._action_set = list(self._game.minimal_action_set())
         self.actions = len(self._action_set)
+        self.action_shape: tuple[int, ...] = ()
         height, columns, kinds = self._game.state_shape()
         self.frame_shape: tuple[int, ...] = (kinds, height, columns)
         self.frame_stack: int | None = None
         self.dtype = np.dtype(np.uint8)
 
-    def reset(self) -> NDArray[Any]:
+    def reset(self, seed: int | None = None) -> Array:
         """Begin an episode."""
+        self._game.seed(self._seed if seed is None else seed)  # None: the package goes on with the numbers it has
+        self._seed = None
         self._game.reset()
         self._game.last_action = 0  # the package lets a sticky action reach over from the last episode
         return self._board()
@@ -61,7 +63,7 @@ class MinAtarEnvironment:
         reward, over = self._game.act(self._action_set[action])
         return Step(self._board(), float(reward), bool(over), False)
 
-    def _board(self) -> NDArray[Any]:
+    def _board(self) -> Array:
         return np.ascontiguousarray(self._game.state().transpose(2, 0, 1), self.dtype)
 
     def close(self) -> None:
