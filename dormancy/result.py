@@ -117,6 +117,17 @@ class DormancyScan:
         an unknown layer and a `confidence` that is not between 0 and 1.
         """
         threshold = self.taus[0] if tau is None else tau
+        found = self.replicate_shares(threshold, layer)
+        scored = [each for each in self.layers if layer in (None, each.name)]
+        estimate = sum(int(each.dormant(threshold).sum()) for each in scored) / sum(each.size for each in scored)
+        return share_interval(found, estimate, confidence)
+
+    def replicate_shares(self, tau: float | None = None, layer: str | None = None) -> FloatArray:
+        """Return the dormant share, of the network or of one layer, in every bootstrap replicate: (replicates,).
+
+        Raises what `interval` raises.
+        """
+        threshold = self.taus[0] if tau is None else tau
         if "uncertainty" not in self.measurements:
             raise UsageError("no interval: this scan did not resample; scan again with the metric 'uncertainty'")
         counts = replicate_counts(self.measurements["uncertainty"].detail, threshold)
@@ -124,10 +135,8 @@ class DormancyScan:
         if not scored:
             names = [each.name for each in self.layers]
             raise UsageError(f"unknown layer {layer!r}{nearest(str(layer), names)}; layers: {', '.join(names)}")
-        size = sum(each.size for each in scored)
-        found = np.sum([counts[each.name] for each in scored], axis=0) / size
-        estimate = sum(int(each.dormant(threshold).sum()) for each in scored) / size
-        return share_interval(found, estimate, confidence)
+        summed = np.sum([counts[each.name] for each in scored], axis=0)
+        return np.asarray(summed / sum(each.size for each in scored), dtype=np.float64)
 
     def sweep(self, taus: Sequence[float] = SWEEP) -> pd.DataFrame:
         """Return the dormant share at each tau: one column a layer and "network", indexed by tau."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
     from dormancy.result import DormancyScan, LayerScore
     from dormancy_cli.collect import Group
+    from dormancy_cli.gates import Gate
+    from dormancy_cli.verdicts import Verdict
 
-__all__ = ["draw_group", "draw_scan", "literal", "new_table"]
+__all__ = ["draw_gates", "draw_group", "draw_scan", "literal", "new_table"]
 
 SHARES = ((0.25, "green"), (0.5, "yellow"), (1.0, "red"))
 BAR_CELLS = 12
 WIDE_ENOUGH = 100  # columns of a terminal that leave room for bars
 NARROW_COLUMNS, PER_TAU = 44, 14  # what the other columns of a series take
+OUTCOMES = ("passed", "not judged", "failed")  # the worst last
 RANK = "srank"  # the rank with a column of its own; the others follow in words
 
 
@@ -58,6 +61,29 @@ def draw_group(console: Console, group: Group, *, verbose: bool = False) -> None
     for scan in group.scans if verbose else ():
         for line in _origins(scan):
             _say(console, line, style="dim")
+
+
+def draw_gates(console: Console, verdicts: Sequence[Verdict]) -> None:
+    """Print one row a gate: its verdict, on how many checkpoints, and what was found where it is worst."""
+    table = new_table()
+    for column in ("gate", "verdict"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("checkpoints", justify="right")
+    table.add_column("worst", overflow="fold")
+    by_gate: dict[Gate, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_gate.setdefault(verdict.gate, []).append(verdict)
+    for gate, found in by_gate.items():
+        worst = max(found, key=lambda each: (OUTCOMES.index(each.outcome), each.excess))
+        same = sum(each.outcome == worst.outcome for each in found)
+        style = "red" if worst.outcome == "failed" else "" if worst.passed else "yellow"
+        counts = f"{grouped(same)} of {grouped(len(found))}"
+        table.add_row(literal(str(gate)), Text(worst.outcome, style=style), counts, literal(_found(worst)))
+    console.print(table)
+
+
+def _found(verdict: Verdict) -> str:
+    return f"{verdict.checkpoint}: {verdict.finding}"
 
 
 def new_table() -> Table:
