@@ -71,6 +71,7 @@ class DormancyScan:
     """Everything one scan found, with what it was found on.
 
     `layers` are in the order of the forward pass. `measurements` holds the result of every other metric by its name.
+    `reference` and `previous` are the earlier checkpoints that metrics compared with.
     """
 
     layers: tuple[LayerScore, ...]
@@ -83,6 +84,8 @@ class DormancyScan:
     gradient_step: int | None = None
     env_id: str | None = None
     assumptions: tuple[Assumption, ...] = ()
+    reference: Source | None = None
+    previous: Source | None = None
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -173,6 +176,8 @@ class DormancyScan:
             "schema": SCHEMA,
             "checkpoint": asdict(self.checkpoint) if self.checkpoint else None,
             "sample": asdict(self.sample) if self.sample else None,
+            "reference": asdict(self.reference) if self.reference else None,
+            "previous": asdict(self.previous) if self.previous else None,
             "env_id": self.env_id,
             "agent_step": self.agent_step,
             "gradient_step": self.gradient_step,
@@ -250,6 +255,8 @@ class DormancyScan:
             gradient_step=data["gradient_step"],
             env_id=data["env_id"],
             assumptions=tuple(Assumption(**each) for each in data["assumptions"]),
+            reference=Source(**data["reference"]) if data.get("reference") else None,
+            previous=Source(**data["previous"]) if data.get("previous") else None,
             warnings=tuple(str(text) for text in data["warnings"]),
             versions={str(name): str(value) for name, value in data["versions"].items()},
         )

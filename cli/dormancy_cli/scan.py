@@ -9,10 +9,13 @@ import typer
 
 from dormancy_cli import auditing, options
 from dormancy_cli.auditing import Audit
-from dormancy_cli.collect import ScanOptions, collect, warnings
+from dormancy_cli.collect import Collection, collect, warnings
 from dormancy_cli.giving import FORMATS, Target, format_of, give
 from dormancy_cli.inputs import expand
+from dormancy_cli.kept import KeptScans, kept_scans
 from dormancy_cli.output import Reporter, refuse_overwrite
+from dormancy_cli.tasks import ScanOptions, plan
+from dormancy_cli.workers import cores
 
 __all__ = ["scan"]
 
@@ -61,7 +64,9 @@ def scan(
     ] = None,
     reference: Annotated[
         Path | None,
-        typer.Option(metavar="CKPT", help="An earlier checkpoint, for the metrics drift and churn."),
+        typer.Option(
+            metavar="CKPT", help="What drift and churn compare with; default: the first, and the one before, of a run."
+        ),
     ] = None,
     key: options.Key = None,
     arch: options.Arch = None,
@@ -74,6 +79,13 @@ def scan(
         typer.Option(metavar="|".join(FORMATS), callback=options.one_of(FORMATS), help="How to give the result."),
     ] = None,
     output: options.Output = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Processes that scan side by side; 0: one a core.")
+    ] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep scans here, and take from here what was scanned before."),
+    ] = None,
     device: options.Device = None,
     batch_size: options.Batch = 64,
     force: options.Force = False,
@@ -102,11 +114,12 @@ def scan(
     names = _names(metrics, audit)
     hints = options.hints(key, arch, activation, input_scale, layout, model)
     asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
-    with reporter.progress(expand(paths), "scanning") as inputs:
-        collection = collect(inputs, asked, on_failure=reporter.error)
+    kept = kept_scans(cache, output)
+    collection = _collect(paths, asked, reporter, jobs or cores(), kept)
     verdicts = audit.judge(collection, asked.taus[0])
     if collection.groups:
         give(collection, verdicts, Target(format or format_of(output), output, force), verbose=verbose)
+    kept.settle(collection, reporter)
     for message in warnings(collection):
         reporter.warning(message)
     return auditing.exit_code(collection, verdicts, reporter)
@@ -121,3 +134,10 @@ def _names(metrics: list[str] | None, audit: Audit) -> tuple[str, ...] | None:
     wanted = metrics or [name for name in METRICS if METRICS[name].default]
     named = [name if name == "all" else METRICS[name].name for name in wanted]
     return tuple(dict.fromkeys([*named, *audit.metrics]))
+
+
+def _collect(paths: list[str], asked: ScanOptions, reporter: Reporter, jobs: int, kept: KeptScans) -> Collection:
+    inputs = expand(paths)
+    kept.prepare(len(inputs))
+    with reporter.progress(plan(inputs, asked, kept.folder), "scanning") as tasks:
+        return kept.interruptible(lambda: collect(tasks, on_failure=reporter.error, jobs=jobs), reporter)

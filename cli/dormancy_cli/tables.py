@@ -26,6 +26,7 @@ SHARES = ((0.25, "green"), (0.5, "yellow"), (1.0, "red"))
 BAR_CELLS = 12
 WIDE_ENOUGH = 100  # columns of a terminal that leave room for bars
 NARROW_COLUMNS, PER_TAU = 44, 14  # what the other columns of a series take
+SINCE = ("drift", "churn")  # what has changed since other checkpoints: these have columns in a series
 OUTCOMES = ("passed", "not judged", "failed")  # the worst last
 RANK = "srank"  # the rank with a column of its own; the others follow in words
 
@@ -199,14 +200,23 @@ def _series_table(group: Group, console: Console) -> Table:
     ranked = [layer.name for layer in first.layers if layer.penultimate] if RANK in first.measurements else []
     for name in ranked:
         table.add_column(Text(f"{RANK}\n{printable(name)}"), justify="right")
+    compared = [name for name in SINCE if any(name in scan.measurements for scan in group.scans)]
+    for name in compared:
+        table.add_column(name, justify="right")
     with_worst = not console.is_terminal or console.width >= NARROW_COLUMNS + PER_TAU * len(first.taus)
     if with_worst:
         table.add_column("most dormant\nlayer", no_wrap=True)
     for step, scan, overlap in zip(_steps(group), group.scans, _overlaps(group), strict=True):
         ranks = [number(scan.measurements[RANK].layers.get(name, math.nan)) for name in ranked]
+        ranks += [_of_network(scan, name) for name in compared]
         worst = [_worst(scan)] if with_worst else []
         table.add_row(step, *_shares(scan, None, bars=bars), overlap, *ranks, *worst)
     return table
+
+
+def _of_network(scan: DormancyScan, name: str) -> str:
+    value = scan.measurements[name].network if name in scan.measurements else None
+    return number(math.nan if value is None else value)
 
 
 def _steps(group: Group) -> list[Text]:
