@@ -14,8 +14,8 @@ Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wa
   `epsilon`, `agent_steps_per_second`, `gradient_steps_per_second`, `replay_transitions`
 - ``dormancy``: `observations`, `dormant_fraction` by tau, `layers` (`neurons` and `dormant_fraction` by tau, by layer),
   `srank` by layer, `checkpoint` (the name of the checkpoint it belongs to, or null)
-- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (where a reset renewed whole ones)
-- ``pruning``: `tau`, `pruned` (how many neurons were found now, by layer), `off` (how many are off altogether, by layer)
+- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (where a reset renewed them)
+- ``pruning``: `tau`, `pruned` (how many neurons were found now, by layer), `off` (how many are off by now, by layer)
 """
 
 from __future__ import annotations

@@ -88,7 +88,9 @@ def quick_values(env_id: str) -> Mapping[str, Any]:
     return _by_kind(env_id, QUICK_ATARI, QUICK_MINATAR, QUICK_CLASSIC_CONTROL)
 
 
-def _by_kind(env_id: str, atari: Mapping[str, Any], minatar: Mapping[str, Any], classic: Mapping[str, Any]) -> Any:
+def _by_kind(
+    env_id: str, atari: Mapping[str, Any], minatar: Mapping[str, Any], classic: Mapping[str, Any]
+) -> Mapping[str, Any]:
     if env_id.startswith("ALE/"):
         return atari
     return minatar if env_id.startswith("MinAtar/") else classic
