@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from dormancy.errors import InputError
+from dormancy.io import Source
 from dormancy.metrics.overlap import BoolArray, chance_overlap, jaccard, overlap_coefficient
 from dormancy.metrics.uncertainty import share_interval
 from dormancy.result import DormancyScan
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LayerComparison", "SampleComparison", "change_interval", "compare_samples"]
+
+
+SCHEMA = "dormancy.samples/1"
 
 
 @final
@@ -72,10 +77,17 @@ class LayerComparison:
 @final
 @dataclass(frozen=True, eq=False)
 class SampleComparison:
-    """What two samples say of one network at one tau; `layers` in the order of the forward pass."""
+    """What two samples say of one network at one tau; `layers` in the order of the forward pass.
+
+    `first` and `second` are the files of the samples, `observations` how many rows they have.
+    """
 
     tau: float
     layers: tuple[LayerComparison, ...]
+    checkpoint: Source | None = None
+    first: Source | None = None
+    second: Source | None = None
+    observations: tuple[int, int] = (0, 0)
 
     @property
     def network(self) -> LayerComparison:
@@ -86,7 +98,19 @@ class SampleComparison:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able counts, schema ``dormancy.samples/1``."""
         rows = [each.to_dict() for each in (*self.layers, self.network)]
-        return {"schema": "dormancy.samples/1", "tau": self.tau, "layers": rows[:-1], "network": rows[-1]}
+        sources = {name: getattr(self, name) for name in ("checkpoint", "first", "second")}
+        return {
+            "schema": SCHEMA,
+            **{name: asdict(source) if source else None for name, source in sources.items()},
+            "observations": list(self.observations),
+            "tau": self.tau,
+            "layers": rows[:-1],
+            "network": rows[-1],
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a frame with one row a layer and a last one for the network."""
@@ -114,6 +138,10 @@ def compare_samples(first: DormancyScan, second: DormancyScan, tau: float | None
             )
             for one, other in zip(first.layers, second.layers, strict=True)
         ),
+        first.checkpoint,
+        first.sample,
+        second.sample,
+        (first.observations, second.observations),
     )
 
 

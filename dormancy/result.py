@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -199,6 +200,10 @@ class DormancyScan:
             "warnings": list(self.warnings),
             "versions": dict(self.versions),
         }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
 
     def _layer_to_dict(self, layer: LayerScore) -> dict[str, Any]:
         return {

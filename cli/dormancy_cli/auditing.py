@@ -38,6 +38,12 @@ class Audit:
         named = [gate.metric for gate in self.gates if gate.metric != DORMANT]
         return [*named, *(["uncertainty"] if self.confidence is not None else [])]
 
+    def refuse(self, option: str) -> None:
+        """Raise `UsageError` when there is anything to judge: `option` gives no scans to hold against limits."""
+        if self.gates or self.confidence is not None:
+            given = self.gates[0].option if self.gates else "--confidence"
+            raise UsageError(f"{option} compares two samples and has no gates: leave out {given}, or {option}")
+
     def judge(self, collection: Collection, tau: float) -> list[Verdict]:
         """Hold every scan against every gate, run after run. Raises `UsageError` for a layer that there is not."""
         return [

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from dormancy_cli.collect import Collection, Group
 from dormancy_cli.jsonable import as_json
-from dormancy_cli.text import printable
+from dormancy_cli.markdown import cell, line, rule
 from dormancy_cli.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ def _run(group: Group) -> dict[str, Any]:
     run: dict[str, Any] = {"name": group.name, "scans": [scan.to_dict() for scan in group.scans]}
     if group.series is not None:
         run["overlap"] = {history: group.series.overlap(history).tolist() for history in HISTORIES}
+        run["curves"] = group.series.curves()
     return run
 
 
@@ -112,7 +112,6 @@ def to_markdown(collection: Collection, verdicts: Sequence[Verdict] = ()) -> str
     return "\n".join([*tables, *_markdown_gates(verdicts)])
 
 
-MARKED = re.compile(r"([\\`*_{}\[\]<>|#~])")  # what Markdown would take for its own
 MARKDOWN_COLUMNS = ("layer", "neurons", "tau", "dormant", "fraction")
 
 
@@ -120,26 +119,16 @@ def _markdown_run(run: Collection) -> str:
     table = list(rows(run))
     step = "agent_step" if all(row["agent_step"] is not None for row in table) else "checkpoint"
     columns = [step, *MARKDOWN_COLUMNS]
-    lines = [f"### {_cell(run.groups[0].name)}", "", _line(columns), _line(["---"] * len(columns))]
-    return "\n".join([*lines, *(_line([_cell(row[name]) for name in columns]) for row in table), ""])
+    lines = [f"### {cell(run.groups[0].name)}", "", line(columns), rule(len(columns))]
+    return "\n".join([*lines, *(line([cell(row[name]) for name in columns]) for row in table), ""])
 
 
 def _markdown_gates(verdicts: Sequence[Verdict]) -> Iterator[str]:
     if not verdicts:
         return
     columns = ("gate", "run", "checkpoint", "verdict", "found")
-    lines = ["### Gates", "", _line(columns), _line(["---"] * len(columns))]
+    lines = ["### Gates", "", line(columns), rule(len(columns))]
     for each in verdicts:
         cells = (str(each.gate), each.run, each.checkpoint, each.outcome, each.finding)
-        lines.append(_line([_cell(cell) for cell in cells]))
+        lines.append(line([cell(each) for each in cells]))
     yield "\n".join([*lines, ""])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return MARKED.sub(r"\\\1", printable(str(value)))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dormancy_cli import auditing, options
+from dormancy_cli.against import compare_inputs
 from dormancy_cli.auditing import Audit
 from dormancy_cli.collect import Collection, collect, warnings
 from dormancy_cli.giving import FORMATS, Target, format_of, give
@@ -26,6 +27,10 @@ def scan(
         typer.Argument(metavar="PATH", help="Checkpoints, run folders, patterns, @list.txt, or - for a list."),
     ],
     sample: options.Sample = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Another sample: which neurons are dormant on both, which on one only?"),
+    ] = None,
     taus: options.Taus = None,
     metrics: options.Metrics = None,
     layers: options.Layers = None,
@@ -114,11 +119,15 @@ def scan(
     names = _names(metrics, audit)
     hints = options.hints(key, arch, activation, input_scale, layout, model)
     asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
+    target = Target(format or format_of(output), output, force)
+    if against is not None:
+        audit.refuse("--against")
+        return compare_inputs(expand(paths), asked, against, target, reporter, jobs or cores())
     kept = kept_scans(cache, output)
     collection = _collect(paths, asked, reporter, jobs or cores(), kept)
     verdicts = audit.judge(collection, asked.taus[0])
     if collection.groups:
-        give(collection, verdicts, Target(format or format_of(output), output, force), verbose=verbose)
+        give(collection, verdicts, target, verbose=verbose)
     kept.settle(collection, reporter)
     for message in warnings(collection):
         reporter.warning(message)
