@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from dormancy.errors import UsageError
@@ -28,6 +28,8 @@ class DiscreteConfig(CommonConfig):
     dueling: bool = False
 
     # Learning
+    double: bool = False
+    """Double Q-learning: the network that trains chooses the next action, the target network values it."""
     huber_delta: Positive = 1.0
     target_period_agent_steps: Count = 8_000
 
@@ -40,6 +42,12 @@ class DiscreteConfig(CommonConfig):
     frame_stack: Count = 4
     sticky_action_probability: Share = 0.25
     clip_rewards: bool = True
+    life_loss_terminates: bool = False
+    """Learn from a lost life as from the end of an episode; what is logged is the return of the whole game."""
+    noop_max: Natural = 0
+    """Up to this many random no-ops begin each game, in training and in evaluation."""
+    evaluation_noop_max: Natural = 0
+    """The same, in evaluation only, where it is more."""
     max_episode_agent_steps: Count = 27_000
     """Episodes on Atari are truncated here; elsewhere the environment's own limit holds."""
 
@@ -54,6 +62,11 @@ class DiscreteConfig(CommonConfig):
             raise UsageError(f"padding is an option of the nature network, not of {self.arch}")
         if self.arch != "mlp" and len(self.hidden) != 1:
             raise UsageError(f"the {self.arch} network has one hidden dense layer, not {len(self.hidden)}")
+
+    def for_evaluation(self) -> Self:
+        """Return the configuration of the environment that the agent is evaluated in: whole games."""
+        noops = max(self.noop_max, self.evaluation_noop_max)
+        return replace(self, life_loss_terminates=False, noop_max=noops)
 
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow the replay ratio: the gradient steps between two copies stay as published."""
