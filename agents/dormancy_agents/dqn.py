@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dormancy.networks import build_network
 from dormancy_agents.agent import learner_state, load_learner_state
 from dormancy_agents.config import DiscreteConfig, DQNConfig
 from dormancy_agents.envs import RecordedEnvironment, make_environment
+from dormancy_agents.fixed import first_network, fixed_targets
 from dormancy_agents.interventions import Interventions, Row, Statistics
 from dormancy_agents.layout import channels_last
+from dormancy_agents.offline import learn_offline, recorded_replay
 from dormancy_agents.replay import Batch, Replay
 from dormancy_agents.schedules import epsilon_at, gradient_steps_due
 from dormancy_agents.session import Outcome, Session
@@ -37,6 +38,8 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True) -> Outcome:
     `TrainingDiverged` when the loss is no longer finite.
     """
     agent = DQN(config)
+    if config.offline:
+        return learn_offline(agent, out, progress=progress)
     env, replay = agent.env, agent.replay
     with Session(agent, out, progress=progress) as session:
         journal, observation = session.journal, session.begin()
@@ -82,12 +85,14 @@ class DQN:
         self.env = RecordedEnvironment(make_environment(config, seeds(0)), seeds)
         self.network_spec = network_spec(config, self.env)
         torch.manual_seed(self.streams.integer("network"))
-        self.online = channels_last(build_network(self.network_spec).to(config.device))
+        self.online = channels_last(first_network(config, self.network_spec).to(config.device))
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.optimizer = adam(config, self.online.parameters())
-        self.modules: Mapping[str, nn.Module] = {"online": self.online, "target": self.target}
+        self.fixed = fixed_targets(config, self.network_spec, self.streams)
+        teacher = {"fixed": self.fixed.network} if self.fixed is not None and self.fixed.network is not None else {}
+        self.modules: Mapping[str, nn.Module] = {"online": self.online, "target": self.target, **teacher}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"adam": self.optimizer}
-        self.replay: Replay = empty_replay(config, self.env)
+        self.replay: Replay = recorded_replay(config, self.env) if config.offline else empty_replay(config, self.env)
         self.interventions = Interventions(config, self.online, [self.optimizer], self.streams.integer("recycling"))
         self.agent_step = self.gradient_step = 0
 
@@ -142,6 +147,8 @@ class DQN:
         return self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
 
     def _loss(self, values: Tensor, batch: Batch) -> Tensor:
+        if self.fixed is not None:
+            return self.fixed.loss(values.float(), batch)
         with torch.no_grad():
             targets = self._targets(batch)
         return td_loss(values.float(), batch.actions, targets, self.config.huber_delta)

@@ -12,6 +12,7 @@ from pathlib import Path
 from dormancy_agents.augment import augmented
 from dormancy_agents.config import DrQConfig
 from dormancy_agents.dqn import DQN
+from dormancy_agents.offline import learn_offline
 from dormancy_agents.replay import Batch
 from dormancy_agents.session import Outcome, Session
 
@@ -25,6 +26,8 @@ def train(config: DrQConfig, out: Path, *, progress: bool = True) -> Outcome:
     `TrainingDiverged` when the loss is no longer finite.
     """
     agent = DrQ(config)
+    if config.offline:
+        return learn_offline(agent, out, progress=progress)
     env, replay = agent.env, agent.replay
     with Session(agent, out, progress=progress) as session:
         journal, observation = session.journal, session.begin()

@@ -24,6 +24,7 @@ PURPOSES = (
     "evaluation",
     "policy",
     "augmentation",
+    "targets",
 )
 
 GENERATORS = ("exploration", "replay")

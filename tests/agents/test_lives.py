@@ -1,5 +1,6 @@
 """Games of Atari with lives as episodes, and with random no-ops to begin with."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_a_new_seed_waits_for_the_end_of_the_game() -> None:
         if step.terminated:
             env.reset()
             parts.append((step.life_lost, len(seeds)))
-    changed = [after > before for (_, before), (_, after) in zip(parts, parts[1:], strict=False)]
+    changed = [after > before for (_, before), (_, after) in itertools.pairwise(parts)]
     assert changed == [not lost for lost, _ in parts[1:]]
     env.close()
 

@@ -32,6 +32,14 @@ class DiscreteConfig(CommonConfig):
     """Double Q-learning: the network that trains chooses the next action, the target network values it."""
     huber_delta: Positive = 1.0
     target_period_agent_steps: Count = 8_000
+    targets: Literal["bootstrap", "random-network", "random-values", "teacher"] = "bootstrap"
+    """What values are learned towards: Q-learning's moving target, or one that stays (Figs 4 and 8)."""
+    teacher: str = ""
+    """The checkpoint whose values are the targets; to give one is to ask for them."""
+    initial: str = ""
+    """The checkpoint whose weights the network begins with, instead of fresh ones."""
+    offline: str = ""
+    """A sample of consecutive steps, or a run folder: learn from what is recorded there and never act (Fig. 4)."""
 
     # Exploration
     epsilon_final: Share = 0.01
@@ -62,6 +70,8 @@ class DiscreteConfig(CommonConfig):
             raise UsageError(f"padding is an option of the nature network, not of {self.arch}")
         if self.arch != "mlp" and len(self.hidden) != 1:
             raise UsageError(f"the {self.arch} network has one hidden dense layer, not {len(self.hidden)}")
+        if self.targets == "teacher" and not self.teacher:
+            raise UsageError("targets of a teacher need one: give --teacher CHECKPOINT")
 
     def for_evaluation(self) -> Self:
         """Return the configuration of the environment that the agent is evaluated in: whole games."""
@@ -71,5 +81,9 @@ class DiscreteConfig(CommonConfig):
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow the replay ratio: the gradient steps between two copies stay as published."""
         period, ratio = published.target_period_agent_steps, published.replay_ratio
-        scaled = scaled_target_period(period, self.replay_ratio, ratio)
-        return {**super().following(published), "target_period_agent_steps": scaled}
+        return {
+            **super().following(published),
+            "target_period_agent_steps": scaled_target_period(period, self.replay_ratio, ratio),
+            "targets": "teacher" if self.teacher else published.targets,
+            "warmup_agent_steps": self.n_step if self.offline else self.warmup_agent_steps,
+        }

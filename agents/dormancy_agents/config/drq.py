@@ -51,8 +51,8 @@ class DrQConfig(DiscreteConfig):
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow the replay ratio: the paper recycles at .025 with the default, else at .1."""
         tau = 0.025 if self.replay_ratio <= published.replay_ratio else 0.1
-        follows = super().following(published)
-        return follows if self.recycler == "regrama" else {**follows, "recycler_tau": tau}
+        follows = dict(super().following(published))
+        return follows if self.recycler == "regrama" else follows | {"recycler_tau": tau}
 
 
 QUICK: Mapping[str, Any] = {
