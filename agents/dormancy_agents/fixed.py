@@ -142,7 +142,8 @@ def random_values(positions: NDArray[np.int64], seed: int) -> NDArray[np.float32
     begin = np.uint64(seed * GOLDEN & 2**64 - 1)
     keys = begin + np.uint64(2) * positions.astype(np.uint64)
     first, second = (_hashed(keys + np.uint64(offset)) for offset in (0, 1))
-    return (np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second)).astype(np.float32)
+    found: NDArray[np.float32] = (np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second)).astype(np.float32)
+    return found
 
 
 def _hashed(keys: NDArray[np.uint64]) -> NDArray[np.float64]:

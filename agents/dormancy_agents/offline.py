@@ -45,7 +45,7 @@ def learn_offline(agent: Learner, out: Path, *, progress: bool = True) -> Outcom
     The agent steps of an offline run are those that acting would have taken: replay ratio, target period and
     checkpoints count by them as ever, and nothing acts.
     """
-    config = agent.config
+    config: DiscreteConfig = agent.config
     with Session(agent, out, progress=progress) as session:
         session.begin()  # one observation that no action follows: it is never drawn
         while session.goes_on():
@@ -62,8 +62,6 @@ def learn_offline(agent: Learner, out: Path, *, progress: bool = True) -> Outcom
 
 class Learner(Agent, Protocol):
     """An agent that learns from its replay step by step."""
-
-    config: DiscreteConfig
 
     def gradient_steps_due(self) -> int:
         """Return how many gradient steps the agent steps so far call for."""

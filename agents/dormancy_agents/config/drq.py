@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, final
 
 from dormancy.errors import UsageError
 from dormancy_agents.config.discrete import DiscreteConfig
@@ -47,12 +47,6 @@ class DrQConfig(DiscreteConfig):
         super().check_together()
         if self.arch in ("mlp", "minatar") and self.augmentation:
             raise UsageError(f"augmentation moves pixels, which the {self.arch} network does not take")
-
-    def following(self, published: Self) -> Mapping[str, Any]:
-        """Return the values that follow the replay ratio: the paper recycles at .025 with the default, else at .1."""
-        tau = 0.025 if self.replay_ratio <= published.replay_ratio else 0.1
-        follows = dict(super().following(published))
-        return follows if self.recycler == "regrama" else follows | {"recycler_tau": tau}
 
 
 QUICK: Mapping[str, Any] = {
