@@ -3,6 +3,7 @@
 from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
+from dormancy.networks.sac import SACNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
 from dormancy.networks.stack import StackNetwork
 
@@ -13,6 +14,7 @@ __all__ = [
     "MLPNetwork",
     "NatureNetwork",
     "NetworkSpec",
+    "SACNetwork",
     "StackNetwork",
     "build_network",
     "resized",

@@ -14,7 +14,7 @@ from dormancy.networks.layers import crelu
 
 
 def test_every_architecture_is_rebuilt_from_plain_options() -> None:
-    assert list(ARCHITECTURES) == ["mlp", "nature", "stack"]
+    assert list(ARCHITECTURES) == ["mlp", "nature", "sac", "stack"]
     spec = NetworkSpec("nature", {"outputs": 5, "width": 0.25, "padding": "same", "dueling": True})
     assert build_network(spec)(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2, 5)
     assert build_network(NetworkSpec("mlp", {"inputs": 3, "outputs": 2}))(torch.zeros(4, 3)).shape == (4, 2)
