@@ -1,10 +1,9 @@
-"""SAC (Haarnoja et al. 2018) as the paper trains it: read `train` from top to bottom, then the parts of `SAC` it names."""
+"""SAC (Haarnoja et al. 2018) as the paper trains it: read `train` from top to bottom, then the parts of `SAC`."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -21,7 +20,7 @@ from dormancy_agents.interventions import Interventions, Row, Statistics
 from dormancy_agents.replay import Batch, Replay
 from dormancy_agents.schedules import gradient_steps_due
 from dormancy_agents.session import Outcome, Session
-from dormancy_agents.setup import adam, empty_replay, prepare_device
+from dormancy_agents.setup import adam, autocast, empty_replay, prepare_device
 from dormancy_agents.soft import actor_loss, critic_loss, soft_target, squashed_sample, temperature_loss
 from dormancy_agents.streams import Streams
 
@@ -53,7 +52,8 @@ def train(config: SACConfig, out: Path, *, progress: bool = True) -> Outcome:
                 observation = env.reset()
                 replay.begin(observation)
 
-            # Learn: as many gradient steps as the replay ratio owes; the target follows each, recycling when it is time.
+            # Learn: as many gradient steps as the replay ratio owes; recycle or prune neurons when it is their time;
+            # let the target follow.
             while agent.gradient_step < agent.gradient_steps_due():
                 journal.learned(agent.learn())
                 for row in agent.intervene():
@@ -68,7 +68,7 @@ def train(config: SACConfig, out: Path, *, progress: bool = True) -> Outcome:
 
 @final
 class SAC:
-    """All that changes while a SAC agent trains: networks, optimizers, replay, environment, random streams, counters."""
+    """All that changes while SAC trains: networks, optimizers, replay, environment, random streams, counters."""
 
     def __init__(self, config: SACConfig) -> None:
         self.config = config
@@ -77,24 +77,35 @@ class SAC:
         seeds = self.streams.numbered("environment")
         self.env = RecordedEnvironment(make_environment(config, seeds(0)), seeds)
         self.network_spec = network_spec(config, self.env.frame_shape[0], self.env.actions)
-        torch.manual_seed(self.streams.integer("network"))
-        self.online = cast(SACNetwork, build_network(self.network_spec).to(config.device))
-        self.target = copy.deepcopy(self.online).requires_grad_(False)  # of which only the critics are used
-        start = torch.full((), config.initial_temperature, device=config.device).log()
-        self.temperature = nn.ParameterDict({"log": nn.Parameter(start)})
-        self.modules = {"online": self.online, "target": self.target, "temperature": self.temperature}
-        self.actor = list(self.online.actor.parameters())
-        self.critics = [*self.online.q1.parameters(), *self.online.q2.parameters()]
-        self.targets = [*self.target.q1.parameters(), *self.target.q2.parameters()]
-        self.optimizers = {
-            "actor": adam(config, self.actor),
-            "critics": adam(config, self.critics),
-            "temperature": adam(replace(config, weight_decay=0.0), self.temperature.parameters()),
-        }
+        self._make_networks()
+        self._make_optimizers()
         self.replay: Replay = empty_replay(config, self.env)
-        networks = [self.optimizers["actor"], self.optimizers["critics"]]
-        self.interventions = Interventions(config, self.online, networks, self.streams.integer("recycling"))
+        networks = self.optimizers.values()
+        self.interventions = Interventions(config, self.network, networks, self.streams.integer("recycling"))
         self.agent_step = self.gradient_step = 0
+
+    def _make_networks(self) -> None:
+        config = self.config
+        torch.manual_seed(self.streams.integer("network"))
+        self.network = cast(SACNetwork, build_network(self.network_spec).to(config.device))
+        self.online: nn.Module = self.network
+        self.target = copy.deepcopy(self.network).requires_grad_(False)  # of which only the critics are used
+        self.log_temperature = nn.Parameter(torch.full((), config.initial_temperature, device=config.device).log())
+        self.target_entropy = config.target_entropy_per_action * self.env.actions
+        temperature = nn.ParameterDict({"log": self.log_temperature})
+        self.modules: Mapping[str, nn.Module] = {
+            "online": self.network, "target": self.target, "temperature": temperature,
+        }  # fmt: skip
+
+    def _make_optimizers(self) -> None:
+        actor = list(self.network.actor.parameters())
+        self.critics: list[Tensor] = [*self.network.q1.parameters(), *self.network.q2.parameters()]
+        self.target_critics: list[Tensor] = [*self.target.q1.parameters(), *self.target.q2.parameters()]
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {
+            "actor": adam(self.config, actor), "critics": adam(self.config, self.critics),
+        }  # fmt: skip
+        self.optimizers["actor"].add_param_group({"params": [self.log_temperature], "weight_decay": 0.0})
+        self.actor_and_temperature: list[Tensor] = [*actor, self.log_temperature]
 
     def act(self, observation: NDArray[Any]) -> NDArray[np.float32]:
         """Draw an action: uniformly during warm-up, then from the policy."""
@@ -102,14 +113,13 @@ class SAC:
         if self.agent_step < self.config.warmup_agent_steps:
             return explore.uniform(-1.0, 1.0, self.env.actions).astype(np.float32)
         with torch.inference_mode():
-            noise = self._normal(explore, 1)
-            drawn, _ = squashed_sample(*self.online.policy(self._one(observation)), noise)
+            drawn, _ = squashed_sample(*self._policy(self._one(observation)), self._normal(explore, 1))
             return drawn[0].cpu().numpy()
 
     def evaluation_action(self, observation: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
         """Choose an action as in evaluation: that of the policy's mean, without chance."""
         with torch.inference_mode():
-            return self.online.policy(self._one(observation))[0].tanh()[0].cpu().numpy()
+            return self._policy(self._one(observation))[0].tanh()[0].cpu().numpy()
 
     def _one(self, observation: NDArray[Any]) -> Tensor:
         return torch.from_numpy(observation).unsqueeze(0).to(self.config.device)
@@ -125,37 +135,43 @@ class SAC:
         return gradient_steps_due(self.agent_step, warmup=warmup, replay_ratio=ratio)
 
     def learn(self) -> dict[str, Tensor]:
-        """Take one gradient step of critics, actor and temperature, in this order, on one batch of the replay."""
-        config, streams = self.config, self.streams
-        batch = self.replay.batch(streams.replay, config.batch_size, config.n_step, config.gamma)
-        temperature = self.temperature["log"].detach().exp()
+        """Take one gradient step of the critics, then one of actor and temperature, on one batch of the replay."""
+        config = self.config
+        batch = self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
+        temperature = self.log_temperature.detach().exp()
+        noise = self._normal(self.streams.policy, 2 * config.batch_size).chunk(2)
 
-        targets = self._targets(batch, temperature, self._normal(streams.policy, config.batch_size))
-        critics = critic_loss(self.online.values(batch.observations, batch.actions), targets)
+        targets = self._targets(batch, temperature, noise[0])
+        critics = critic_loss(self._values(self.network, batch.observations, batch.actions), targets)
         self._descend("critics", critics, self.critics)
 
-        noise = self._normal(streams.policy, config.batch_size)
-        actions, log_density = squashed_sample(*self.online.policy(batch.observations), noise)
-        actor = actor_loss(log_density, self.online.values(batch.observations, actions), temperature)
-        steer = temperature_loss(self.temperature["log"], log_density, self.target_entropy)
-        self._descend("actor", actor + steer, self.actor)
+        actions, log_density = squashed_sample(*self._policy(batch.observations), noise[1])
+        actor = actor_loss(log_density, self._values(self.network, batch.observations, actions), temperature)
+        steer = temperature_loss(self.log_temperature, log_density, self.target_entropy)
+        self._descend("actor", actor + steer, self.actor_and_temperature)
         self.gradient_step += 1
         return {"loss": critics.detach(), "actor_loss": actor.detach(), "entropy": -log_density.detach().mean()}
 
-    @property
-    def target_entropy(self) -> float:
-        """The entropy that the temperature is steered to, in nats."""
-        return self.config.target_entropy_per_action * self.env.actions
-
     @torch.no_grad()
     def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor) -> Tensor:
-        actions, log_density = squashed_sample(*self.online.policy(batch.next_observations), noise)
-        values = self.target.values(batch.next_observations, actions)
+        actions, log_density = squashed_sample(*self._policy(batch.next_observations), noise)
+        values = self._values(self.target, batch.next_observations, actions)
         return soft_target(batch.returns[:, None], batch.discounts[:, None], values, log_density, temperature)
 
-    def _descend(self, name: str, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-        """Step one optimizer. Only its own parameters get gradients: the actor's loss has none for the critics' weights."""
-        self.optimizers[name].zero_grad()
+    def _policy(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(self.config):
+            mean, log_deviation = self.network.policy(observations)
+        return mean.float(), log_deviation.float()
+
+    def _values(self, network: SACNetwork, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(self.config):
+            first, second = network.values(observations, actions)
+        return first.float(), second.float()
+
+    def _descend(self, name: str, loss: Tensor, parameters: list[Tensor]) -> None:
+        """Step one optimizer. Only its own parameters get gradients: the actor's loss computes none for the critics."""
+        for parameter in parameters:
+            parameter.grad = None
         loss.backward(inputs=parameters)
         self.optimizers[name].step()
 
@@ -167,25 +183,25 @@ class SAC:
         """Draw a fresh sample of the replay, of the recycling stream; and the loss on it for those who ask."""
         config, rng = self.config, self.streams.at("recycling", self.gradient_step)
         batch = self.replay.batch(rng, size, config.n_step, config.gamma)
-        temperature = self.temperature["log"].detach().exp()
-        noise = [self._normal(rng, size) for _ in range(2)]
+        temperature = self.log_temperature.detach().exp()
+        noise = self._normal(rng, 2 * size).chunk(2)
 
         def loss(outputs: tuple[Tensor, ...]) -> Tensor:
             mean, log_deviation, *values = outputs
-            actions, log_density = squashed_sample(mean, log_deviation, noise[0])
-            actor = actor_loss(log_density, self.online.values(batch.observations, actions), temperature)
-            return actor + critic_loss((values[0], values[1]), self._targets(batch, temperature, noise[1]))
+            actions, log_density = squashed_sample(mean, log_deviation, noise[1])
+            actor = actor_loss(log_density, self._values(self.network, batch.observations, actions), temperature)
+            return actor + critic_loss((values[0], values[1]), self._targets(batch, temperature, noise[0]))
 
         return Statistics({"observations": batch.observations, "actions": batch.actions}, loss)
 
     @torch.no_grad()
     def update_target(self) -> None:
         """Move the target critics a little towards the critics."""
-        torch._foreach_lerp_(self.targets, self.critics, self.config.target_smoothing)
+        torch._foreach_lerp_(self.target_critics, self.critics, self.config.target_smoothing)
 
     def logged(self) -> Mapping[str, float]:
         """Return what a learning row says besides losses and rates."""
-        return {"temperature": float(self.temperature["log"].detach().exp())}
+        return {"temperature": float(self.log_temperature.detach().exp())}
 
     def state(self) -> dict[str, Any]:
         """Return networks, optimizers, interventions, random streams and counters: tensors and plain data."""

@@ -37,7 +37,11 @@ def squashed_sample(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> tuple
 
 
 def soft_target(
-    rewards: Tensor, discounts: Tensor, next_values: tuple[Tensor, Tensor], next_log_density: Tensor, temperature: Tensor
+    rewards: Tensor,
+    discounts: Tensor,
+    next_values: tuple[Tensor, Tensor],
+    next_log_density: Tensor,
+    temperature: Tensor,
 ) -> Tensor:
     """Return r + discount * (min(Q1', Q2') - temperature * log pi(a'|s')), equations 3 and 5.
 
@@ -74,7 +78,7 @@ def temperature_loss(log_temperature: Tensor, log_density: Tensor, target_entrop
     """Return -log(temperature) * mean(log pi(a|s) + target entropy), with nothing flowing into the policy.
 
     Its gradient is mean entropy - target entropy: the temperature falls while the policy is more random than asked for.
-    Equation 18 has the temperature itself in front; its logarithm, which the optimizer steps, is what the authors of the
+    Equation 18 has the temperature itself in front; its logarithm, which the optimizer steps, is what the code of the
     paper on dormant neurons and most implementations have there. The sign of every step is the same.
 
     >>> float(temperature_loss(torch.tensor(2.0), torch.tensor([[-1.0], [-3.0]]), target_entropy=-3.0))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, final
 
 import typer
 
-from dormancy_agents.config import Algorithm
+from dormancy_agents.config import Algorithm, CommonConfig
 from dormancy_agents.config.kinds import kinds
 from dormancy_cli import options
 
@@ -75,7 +75,7 @@ def _option(metavar: str, help: str, *names: str) -> Any:
 
 
 FIXED: Mapping[str, Any] = {
-    "env": Annotated[str | None, _option("ID", "ALE/Breakout-v5, CartPole-v1, ...", "--env")],
+    "env": Annotated[str | None, _option("ID", "ALE/Breakout-v5, CartPole-v1, HalfCheetah-v5, ...", "--env")],
     "out": Annotated[
         Path | None, _option("DIR", "Run folder to make; default: runs/<algorithm>-<env>-seed<seed>.", "--out")
     ],
@@ -117,11 +117,13 @@ def _mine(algorithm: Algorithm) -> Iterator[Flag]:
 
 def _of_fields(algorithm: Algorithm) -> Iterator[tuple[str, Any]]:
     defaults = {field.name: field.default for field in fields(algorithm.config)}
+    common = {field.name: field.default for field in fields(CommonConfig)}
     known = kinds(algorithm.config)
     for flag in _mine(algorithm):
         kind, default = known[flag.field].type, defaults[flag.field]
         names = flag.names or (f"--{flag.field.replace('_', '-')}",)
-        usual = "" if default is False else f" Default: {flag.default or default}."
+        own = default != common.get(flag.field, default)
+        usual = "" if default is False else f" Default: {flag.default if flag.default and not own else default}."
         yield flag.option, Annotated[kind | None, _option(flag.metavar, f"{flag.help}{usual}", *names)]
 
 

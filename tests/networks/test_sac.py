@@ -70,7 +70,7 @@ def test_values_are_those_of_dense_networks_on_observations_then_actions() -> No
     torch.manual_seed(0)
     model = SACNetwork(4, 2, hidden=(8,)).double()
     observations, actions = torch.randn(6, 4).double(), torch.rand(6, 2).double()
-    for tower, found in (("q1", model.values(observations, actions)[0]), ("q2", model.values(observations, actions)[1])):
+    for tower, found in zip(("q1", "q2"), model.values(observations, actions), strict=True):
         weights = {name: value.detach().numpy() for name, value in model.get_submodule(tower).named_parameters()}
         pairs = np.concatenate([observations, actions], axis=1)
         hidden = np.maximum(pairs @ weights["fc1.weight"].T + weights["fc1.bias"], 0)
@@ -136,7 +136,8 @@ def test_the_command_line_takes_it(checkpoint: Path, tmp_path: Path, capsys: pyt
     (scan,) = json.loads(capsys.readouterr().out)["runs"][0]["scans"]
     assert [layer["name"] for layer in scan["layers"]] == list(SILENT)
     assert run(["inspect", str(checkpoint), "--format", "json"]) == 0
-    assert [layer["name"] for layer in json.loads(capsys.readouterr().out)["layers"]] == list(SILENT)
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert [layer["name"] for layer in file["layers"]] == list(SILENT)
     assert run(["prune", str(checkpoint), "--mode", "remove", "--episodes", "1", "-o", str(tmp_path / "small.pt")]) == 0
     narrow = load_checkpoint(tmp_path / "small.pt")
     with open_sample(checkpoint.parents[1] / "samples" / "step_1.h5") as sample:

@@ -5,6 +5,7 @@ from dormancy_agents.config.common import CommonConfig
 from dormancy_agents.config.discrete import DiscreteConfig
 from dormancy_agents.config.dqn import DQNConfig
 from dormancy_agents.config.resolve import PRESETS, Layer, Resolved, dqn_config, resolve
+from dormancy_agents.config.sac import SACConfig
 
 __all__ = [
     "ALGORITHMS",
@@ -15,6 +16,7 @@ __all__ = [
     "DiscreteConfig",
     "Layer",
     "Resolved",
+    "SACConfig",
     "dqn_config",
     "resolve",
 ]

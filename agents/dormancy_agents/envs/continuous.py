@@ -29,7 +29,7 @@ class ContinuousEnvironment:
         self._env = _made(env_id, gymnasium)
         space, actions = self._env.observation_space, self._env.action_space
         if not (isinstance(actions, gymnasium.spaces.Box) and len(actions.shape) == 1):
-            raise UsageError(f"{env_id}: actions must be vectors here, not {actions}")
+            raise UsageError(f"{env_id}: actions must be vectors here, the environment takes {actions}")
         if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
             raise UsageError(f"{env_id}: observations must be vectors, not {space}")
         if not (np.isfinite(actions.low).all() and np.isfinite(actions.high).all()):
