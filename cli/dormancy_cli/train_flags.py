@@ -62,6 +62,10 @@ FLAGS: tuple[Flag, ...] = (
     Flag("prune_period_gradient_steps", "N", "Gradient steps between prunings.", ("--prune-period",)),
     Flag("dormancy_period_gradient_steps", "N", "Gradient steps between logged scans.", ("--log-period",)),
     Flag("checkpoint_period_agent_steps", "N", "Agent steps between checkpoints.", ("--checkpoint-period",)),
+    Flag(
+        "resume_period_agent_steps", "N", "Agent steps between states to resume from; 0: none.",
+        ("--resume-period",),
+    ),
     Flag("sample_size", "N", "Observations in a sample."),
     Flag("precision", "KIND", "float32, tf32 or bf16."),
     Flag("device", "DEVICE", "cpu, cuda or cuda:N."),
@@ -81,6 +85,9 @@ FIXED: Mapping[str, Any] = {
     ],
     "preset": Annotated[str, _option("NAME", "paper (default), or quick: something to see in minutes.", "--preset")],
     "config": Annotated[Path | None, _option("FILE.toml", "Configuration to begin with.", "--config")],
+    "resume": Annotated[
+        bool, _option("", "Go on with the run in --out, bit for bit; a new run if none is.", "--resume")
+    ],
     "redo": Annotated[bool, _option("", "Short for --recycler redo.", "--redo")],
     "settings": Annotated[
         list[str] | None, _option("NAME=VALUE", "Any field of the configuration. Repeatable.", "--set")
@@ -90,7 +97,7 @@ FIXED: Mapping[str, Any] = {
     ],
     "quiet": options.Quiet,
 }
-DEFAULTS: Mapping[str, Any] = {"preset": "paper", "redo": False, "show_config": False, "quiet": False}
+DEFAULTS: Mapping[str, Any] = {"preset": "paper", "redo": False, "resume": False, "show_config": False, "quiet": False}
 
 
 def with_flags(algorithm: Algorithm) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -98,7 +105,7 @@ def with_flags(algorithm: Algorithm) -> Callable[[Callable[..., int]], Callable[
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         hints = {**dict(_of_fields(algorithm)), **FIXED}
-        hints = {name: hints[name] for name in ("env", "out", "preset", "config", *hints)}
+        hints = {name: hints[name] for name in ("env", "out", "resume", "preset", "config", *hints)}
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=hint)
             for name, hint in hints.items()

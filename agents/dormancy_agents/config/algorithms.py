@@ -37,7 +37,7 @@ class Algorithm:
 
     @property
     def train(self) -> Callable[..., Outcome]:
-        """The training loop: ``train(config, out, *, progress=True)``."""
+        """The training loop: ``train(config, out, *, progress=True, resume=False)``."""
         found: Callable[..., Outcome] = import_module(self.module).train
         return found
 
