@@ -16,7 +16,7 @@ RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example fixtures test test-slow test-browser test-sb3 check bench format clean
+.PHONY: help demo example fixtures test test-slow test-browser test-sb3 test-durability check bench format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -59,6 +59,10 @@ test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless C
 test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3, which is installed for it
 	$(PIP) -e '.[sb3]'
 	$(PYTEST) -m sb3 tests/integrations
+
+test-durability: $(VENV)/.installed-dev  ## kill trainers at 50 points each, fill disks, and compare what they resume to
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn --kills 50 --signals 10 --full-disks 10
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn-atari --kills 10 --signals 2
 
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doctests
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.minatar import MinAtarNetwork
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
+from dormancy.networks.sac import SACNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
 from dormancy.networks.stack import StackNetwork
 
@@ -17,6 +18,7 @@ __all__ = [
     "MinAtarNetwork",
     "NatureNetwork",
     "NetworkSpec",
+    "SACNetwork",
     "StackNetwork",
     "build_network",
     "resized",

@@ -28,11 +28,14 @@ class Policy:
 def policy_of(checkpoint: Checkpoint) -> Policy | None:
     """Tell how the network of a checkpoint acts; None for critics, quantiles, and code of the user's own.
 
-    Our own networks give a value for each action. In files of other libraries the names of the heads tell. Networks
-    that give a distribution of values for each action in one plain chain (C51) cannot be told from others.
+    Our own networks give a value for each action, or are those of SAC. In files of other libraries the names of the
+    heads tell. Networks that give a distribution of values for each action in one plain chain (C51) cannot be told
+    from others.
     """
     if checkpoint.factory is not None:
         return None
+    if checkpoint.network.arch == "sac":
+        return Policy(0, "squashed")
     if checkpoint.network.arch != "stack":
         return Policy(0, "largest")
     return _of_stack(checkpoint, checkpoint.network.options)

@@ -75,6 +75,8 @@ class CommonConfig:
     metrics_period_agent_steps: Count = 1_000
     dormancy_period_gradient_steps: Count = 20_000
     checkpoint_period_agent_steps: Count = 250_000
+    resume_period_agent_steps: Natural = 50_000
+    """How often all that a killed run needs to go on bit for bit is saved; 0 saves none of it, not at the end."""
     sample_size: Count = 1_024
     """Observations per statistics sample; for the rank, at least as many as the last hidden layer has neurons."""
     taus: tuple[float, ...] = (0.0, 0.025, 0.1)
