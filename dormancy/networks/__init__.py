@@ -3,16 +3,19 @@
 from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
+from dormancy.networks.sequential import MODULES, SequentialNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
 from dormancy.networks.stack import StackNetwork
 
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "MODULES",
     "RESIZERS",
     "MLPNetwork",
     "NatureNetwork",
     "NetworkSpec",
+    "SequentialNetwork",
     "StackNetwork",
     "build_network",
     "resized",
