@@ -6,12 +6,14 @@ from dormancy.networks.minatar import MinAtarNetwork
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
 from dormancy.networks.sac import SACNetwork
+from dormancy.networks.sequential import MODULES, SequentialNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
 from dormancy.networks.stack import StackNetwork
 
 __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
+    "MODULES",
     "RESIZERS",
     "ImpalaNetwork",
     "MLPNetwork",
@@ -19,6 +21,7 @@ __all__ = [
     "NatureNetwork",
     "NetworkSpec",
     "SACNetwork",
+    "SequentialNetwork",
     "StackNetwork",
     "build_network",
     "resized",
