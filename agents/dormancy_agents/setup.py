@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import nn
 
 from dormancy.errors import UsageError
 from dormancy.networks import NetworkSpec
-from dormancy_agents.config import DQNConfig
+from dormancy_agents.config import CommonConfig, DiscreteConfig
 from dormancy_agents.envs import Environment
 from dormancy_agents.layout import keep_freed_memory
+from dormancy_agents.replay import Replay
 from dormancy_agents.runlog import versions
 
-__all__ = ["describe", "network_spec", "prepare_device"]
+__all__ = ["adam", "autocast", "describe", "empty_replay", "network_spec", "prepare_device"]
 
 PIXEL_SCALE = 1 / 255
 
 
-def prepare_device(config: DQNConfig) -> None:
+def prepare_device(config: CommonConfig) -> None:
     """Set the number of threads and keep freed memory; raise `UsageError` when there is no such device here."""
     try:
         device = torch.device(config.device)
@@ -33,9 +37,32 @@ def prepare_device(config: DQNConfig) -> None:
     keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
 
 
-def network_spec(config: DQNConfig, env: Environment) -> NetworkSpec:
+def autocast(config: CommonConfig) -> AbstractContextManager[None]:
+    """Return the context of forward passes: with precision bf16, products are computed in bfloat16."""
+    kind, lower = torch.device(config.device).type, config.precision == "bf16"
+    found: AbstractContextManager[None] = torch.autocast(kind, torch.bfloat16, enabled=lower)
+    return found
+
+
+def adam(config: CommonConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+    """Return the fused Adam of a configuration; weight decay is L2, added to the gradient before Adam."""
+    decay = config.weight_decay
+    return torch.optim.Adam(
+        parameters, lr=config.learning_rate, eps=config.adam_epsilon, weight_decay=decay, fused=True
+    )
+
+
+def empty_replay(config: CommonConfig, env: Environment) -> Replay:
+    """Return the replay of a run. One of T agent steps sees at most 2 T observations: it needs no larger ring."""
+    rows = min(config.replay_capacity, 2 * config.agent_steps + config.n_step + 1)
+    shape = env.action_shape
+    return Replay(rows, env.frame_shape, env.dtype, env.frame_stack, config.device, action_shape=shape)
+
+
+def network_spec(config: DiscreteConfig, env: Environment) -> NetworkSpec:
     """Say which network a run trains: its architecture and every option that shapes it.
 
     Raises `UsageError` where the architecture does not take the observations of the environment.
@@ -58,10 +85,10 @@ def _vector_size(env: Environment) -> int:
     return env.frame_shape[0]
 
 
-def describe(config: DQNConfig, env: Environment, network: NetworkSpec) -> dict[str, Any]:
+def describe(config: CommonConfig, env: Environment, network: NetworkSpec) -> dict[str, Any]:
     """Return what ``run.json`` says of a run, JSON-able."""
     return {
-        "algorithm": "dqn",
+        "algorithm": config.algorithm,
         "config": asdict(config),
         "environment": {
             "env_id": env.env_id,
