@@ -18,9 +18,11 @@ import dataclasses
 import importlib
 import os
 import platform
+import statistics
 import sys
+from contextlib import ExitStack
 
-from training.duel import Side, breakdown, in_turns, rates
+from training.duel import Row, Side, breakdown, in_turns, rates
 from training.options import Options
 
 PARTS = (
@@ -28,7 +30,11 @@ PARTS = (
     "recycling", "logging",
 )  # fmt: skip
 ENVIRONMENTS = {"dqn": "ALE/Breakout-v5"}
-WORKERS = {("dqn", "dormancy"): "training.dqn", ("dqn", "sb3"): "training.dqn_sb3"}
+WORKERS = {
+    ("dqn", "dormancy"): "training.dqn",
+    ("dqn", "sb3"): "training.dqn_sb3",
+    ("dqn", "costs"): "training.costs",
+}
 
 
 def work(side: str, options: Options) -> None:
@@ -39,17 +45,26 @@ def work(side: str, options: Options) -> None:
 def compare(options: Options, arguments: argparse.Namespace) -> list[str]:
     """Measure one replay ratio; return its tables as Markdown."""
     agent_steps = max(1, round(arguments.slice / options.replay_ratio))
-    sides = [Side("dormancy", sys.executable, options)]
-    if not arguments.alone:
-        sides.append(Side("sb3", arguments.sb3_python, options))
-    try:
+    with ExitStack() as stack:
+        sides = [stack.enter_context(Side("dormancy", sys.executable, options))]
+        if not arguments.alone:
+            sides.append(stack.enter_context(Side("sb3", arguments.sb3_python, options)))
         found = in_turns(sides, options.warmup, agent_steps, arguments.rounds)
-    finally:
-        for side in sides:
-            side.__exit__(None, None, None)
     head = f"{options.algorithm.upper()}, {options.env_id}, replay ratio {options.replay_ratio:g}, {options.precision}"
     title = f"{head}, {options.threads} threads, {arguments.rounds} slices of {agent_steps} agent steps"
-    return [f"### {title}", "", *rates(found, options.replay_ratio), "", *breakdown(found, PARTS), ""]
+    tables = [f"### {title}", "", *rates(found, options.replay_ratio), "", *breakdown(found, PARTS), ""]
+    return [*tables, *event_costs(options, found["dormancy"])] if arguments.costs else tables
+
+
+def event_costs(options: Options, rows: list[Row]) -> list[str]:
+    """Measure what logging, scanning and recycling cost, as shares of the time an agent step was just found to take."""
+    from training import costs
+
+    an_agent_step = statistics.median(row["seconds"] / row["agent_steps"] for row in rows)
+    with Side("costs", sys.executable, options) as side:
+        side.take(options.warmup)
+        row = side.take(round(costs.GRADIENT_STEPS / options.replay_ratio))
+    return [*costs.table(row, options, an_agent_step), ""]
 
 
 def parse() -> argparse.Namespace:
@@ -63,6 +78,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slice", type=int, default=40, help="gradient steps of a slice")
     parser.add_argument("--sb3-python", default=sys.executable, help="the Python that has stable-baselines3")
     parser.add_argument("--alone", action="store_true", help="measure our side only")
+    parser.add_argument("--costs", action="store_true", help="also what logging, scanning and ReDo cost")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of our configuration")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--options", help=argparse.SUPPRESS)

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
-from training.gate import Clock, Gate
-from training.options import Options
 
 import dormancy_agents.dqn as page
 from dormancy.networks import NatureNetwork
 from dormancy_agents.config import DQNConfig, dqn_config
-from dormancy_agents.envs import AtariEnvironment
+from dormancy_agents.envs import RecordedEnvironment
+from dormancy_agents.interventions import _Recycling
 from dormancy_agents.journal import Journal
 from dormancy_agents.replay import Replay
 from dormancy_agents.settings import read_settings
+from training.gate import Clock, Gate
+from training.options import Options
 
 
 def configuration(options: Options) -> DQNConfig:
     """The defaults of the paper, with a short warm-up and the epsilon that is reached after the decay."""
-    own = {
+    own: dict[str, Any] = {
         "agent_steps": 1_000_000_000,
         "replay_ratio": options.replay_ratio,
         "threads": options.threads,
         "warmup_agent_steps": options.warmup,
         "replay_capacity": options.capacity,
         "epsilon_decay_agent_steps": 0,
+        "precision": options.precision,
     }
-    if options.precision != "float32":
-        own["precision"] = options.precision
-    return dqn_config(options.env_id, {**own, **read_settings(options.settings)})
+    return dqn_config(options.env_id, {**own, **read_settings(options.settings, DQNConfig)})
 
 
 def run(options: Options) -> None:
     """Train until the parent has seen enough."""
     clock = Clock()
-    clock.wrap(AtariEnvironment, "step", "environment")
-    clock.wrap(AtariEnvironment, "reset", "environment")
+    clock.wrap(RecordedEnvironment, "step", "environment")
+    clock.wrap(RecordedEnvironment, "reset", "environment")
     clock.wrap(page.DQN, "act", "act")
     for method in ("add", "begin"):
         clock.wrap(Replay, method, "store")
@@ -45,9 +46,9 @@ def run(options: Options) -> None:
     clock.wrap(NatureNetwork, "forward", lambda: "forward" if torch.is_grad_enabled() else "target forward")
     clock.wrap(torch.Tensor, "backward", "backward")
     clock.wrap(torch.optim.Adam, "step", "optimizer")
-    clock.wrap(page.DQN, "recycle", "recycling")
-    for method in ("stepped", "learned", "recycled", "write_due", "checkpoint"):
+    clock.wrap(_Recycling, "step", "recycling")
+    for method in ("stepped", "learned", "intervened", "write_due", "checkpoint"):
         clock.wrap(Journal, method, "logging")
-    Gate(clock).guard(AtariEnvironment, "step")
+    Gate(clock).guard(RecordedEnvironment, "step")
     with tempfile.TemporaryDirectory() as folder:
         page.train(configuration(options), Path(folder) / "run", progress=False)

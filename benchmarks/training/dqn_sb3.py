@@ -12,6 +12,7 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 from stable_baselines3.dqn.policies import QNetwork
+
 from training.gate import Clock, Gate
 from training.options import Options
 
