@@ -1,192 +1,106 @@
-"""Our trainers beside those of Stable-Baselines3, with equal hyper-parameters: steps a second, and where the time goes.
+"""Training speed against Stable-Baselines3 with equal hyper-parameters, both in turns on the same machine.
 
-Run with ``python benchmarks/train.py sac --threads 1`` where stable-baselines3 and gymnasium[mujoco] are installed. The
-two sides live in one process and take turns (A B A B ...), so that other work on the machine disturbs both. A row gives
-the median of the rounds; the last line gives the median ratio within a round. Processor time counts all threads; on a
-machine that is not idle it says more than the clock on the wall.
+Each side is a process of its own: one takes a slice of agent steps while the other waits, A B A B ..., and the ratio is
+the median over the pairs. What is measured on our side is `dormancy train` itself, logging included.
+
+    python benchmarks/train.py --sb3-python ~/sb3/bin/python            # DQN at replay ratios .25 and 1
+    python benchmarks/train.py --precision bf16 --replay-ratio 1
+    python benchmarks/train.py --alone                                   # ours only, with its breakdown
+
+The other environment needs `pip install stable-baselines3 ale-py opencv-python-headless`; without --sb3-python they are
+expected in this one. On a machine that is not idle, trust the ratios, not the rates.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
+import dataclasses
+import importlib
+import os
+import platform
 import statistics
-import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable
+import sys
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, Protocol
 
-import torch
+from training.duel import Row, Side, breakdown, in_turns, rates
+from training.options import Options
 
-PARTS = ("environment", "act", "sample", "forward", "backward", "optimizer", "target", "logging", "rest")
-
-
-class Stopwatch:
-    """Processor time by part; what a part calls that is a part itself is not counted twice."""
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._inner: list[float] = []
-
-    def watch(self, owner: Any, name: str, part: str) -> None:
-        """Put a timed function in place of an attribute."""
-        setattr(owner, name, self.timed(getattr(owner, name), part))
-
-    def timed(self, function: Callable[..., Any], part: str) -> Callable[..., Any]:
-        """Return a function that does the same and is counted."""
-
-        @functools.wraps(function)
-        def counted(*arguments: Any, **keywords: Any) -> Any:
-            self._inner.append(0.0)
-            start = time.process_time()
-            try:
-                return function(*arguments, **keywords)
-            finally:
-                taken = time.process_time() - start
-                self.seconds[part] += taken - self._inner.pop()
-                if self._inner:
-                    self._inner[-1] += taken
-
-        return counted
-
-
-class Side(Protocol):
-    """One trainer, past its warm-up."""
-
-    name: str
-    watch: Stopwatch
-
-    def advance(self, steps: int) -> None:
-        """Take so many agent steps, each with its gradient steps."""
-
-
-class OurSAC:
-    """`dormancy train sac`, its run folder included."""
-
-    name = "dormancy"
-
-    def __init__(self, env_id: str, threads: int, warmup: int, stack: ExitStack) -> None:
-        from dormancy_agents.config import SACConfig
-        from dormancy_agents.sac import SAC
-        from dormancy_agents.session import Session
-
-        standard: dict[str, Any] = {"adam_epsilon": 1e-8, "target_entropy_per_action": -1.0, "reward_scale": 1.0}
-        config = SACConfig(env_id, agent_steps=100_000, warmup_agent_steps=warmup, threads=threads, **standard)
-        self.agent, self.watch = SAC(config), Stopwatch()
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        self.session = stack.enter_context(Session(self.agent, folder / "run", progress=False))
-        self.observation = self.session.begin()
-        self.advance(warmup + 50)
-        self._instrument()
-
-    def _instrument(self) -> None:
-        watch, agent, journal = self.watch, self.agent, self.session.journal
-        places = [(agent.env, "step", "environment"), (agent.env, "reset", "environment"), (agent, "act", "act")]
-        places += [(agent.replay, "batch", "sample"), (agent, "learn", "forward"), (agent, "update_target", "target")]
-        places += [(optimizer, "step", "optimizer") for optimizer in agent.optimizers.values()]
-        places += [(journal, name, "logging") for name in ("stepped", "learned", "write_due")]
-        for place in places:
-            watch.watch(*place)
-
-    def advance(self, steps: int) -> None:
-        """Do what the loop of `dormancy_agents.sac.train` does."""
-        agent, journal = self.agent, self.session.journal
-        for _ in range(steps):
-            action = agent.act(self.observation)
-            step = agent.env.step(action)
-            agent.agent_step += 1
-            agent.replay.add(action, step.reward, step.terminated, step.truncated, step.observation)
-            journal.stepped(step)
-            self.observation = step.observation
-            if step.terminated or step.truncated:
-                self.observation = agent.env.reset()
-                agent.replay.begin(self.observation)
-            while agent.gradient_step < agent.gradient_steps_due():
-                journal.learned(agent.learn())
-                agent.update_target()
-            journal.write_due()
-
-
-class TheirSAC:
-    """Stable-Baselines3's SAC with its defaults, which are the same numbers."""
-
-    name = "stable-baselines3"
-
-    def __init__(self, env_id: str, threads: int, warmup: int, stack: ExitStack) -> None:
-        from stable_baselines3 import SAC
-        from stable_baselines3.sac import sac
-
-        del threads, stack  # torch has one number of threads for both
-        self.watch = Stopwatch()
-        self.model = model = SAC("MlpPolicy", env_id, learning_starts=warmup, device="cpu", seed=0)
-        self.advance(warmup + 50)
-        watch = self.watch
-        watch.watch(model.env, "step", "environment")
-        watch.watch(model, "_sample_action", "act")
-        watch.watch(model.replay_buffer, "sample", "sample")
-        watch.watch(model, "train", "forward")
-        for optimizer in (model.actor.optimizer, model.critic.optimizer, model.ent_coef_optimizer):
-            watch.watch(optimizer, "step", "optimizer")
-        watch.watch(sac, "polyak_update", "target")
-        watch.watch(model, "dump_logs", "logging")
-
-    def advance(self, steps: int) -> None:
-        """Go on learning; the callback that `learn` makes anew each time costs nothing beside 100 steps."""
-        self.model.learn(steps, reset_num_timesteps=False)
-
-
-PAIRS: dict[str, tuple[Callable[..., Side], Callable[..., Side], str]] = {
-    "sac": (OurSAC, TheirSAC, "HalfCheetah-v5"),
+PARTS = (
+    "environment", "act", "store", "sample", "target forward", "forward", "backward", "gradient norm", "optimizer",
+    "recycling", "logging",
+)  # fmt: skip
+ENVIRONMENTS = {"dqn": "ALE/Breakout-v5"}
+WORKERS = {
+    ("dqn", "dormancy"): "training.dqn",
+    ("dqn", "sb3"): "training.dqn_sb3",
+    ("dqn", "costs"): "training.costs",
 }
-"""By algorithm: our side, theirs, and where they act."""
 
 
-class Round:
-    """One turn of one side: seconds on the wall, processor time, and its parts, all for one agent step."""
-
-    def __init__(self, side: Side, steps: int) -> None:
-        side.watch.seconds.clear()
-        original = torch.Tensor.backward
-        torch.Tensor.backward = side.watch.timed(original, "backward")  # type: ignore[method-assign]
-        wall, processor = time.perf_counter(), time.process_time()
-        try:
-            side.advance(steps)
-        finally:
-            torch.Tensor.backward = original  # type: ignore[method-assign]
-        self.wall = (time.perf_counter() - wall) / steps
-        self.processor = (time.process_time() - processor) / steps
-        parts = {part: side.watch.seconds[part] / steps for part in PARTS}
-        self.parts = {**parts, "rest": self.processor - sum(parts.values())}
+def work(side: str, options: Options) -> None:
+    """Be the measured process of one side."""
+    importlib.import_module(WORKERS[options.algorithm, side]).run(options)
 
 
-def _report(name: str, rounds: list[Round]) -> None:
-    wall, processor = (statistics.median(getattr(each, what) for each in rounds) for what in ("wall", "processor"))
-    parts = {part: 1000 * statistics.median(each.parts[part] for each in rounds) for part in PARTS}
-    shown = "  ".join(f"{part} {milliseconds:.2f}" for part, milliseconds in parts.items())
-    print(f"{name:18} {1 / wall:7.1f} steps/s  {1000 * processor:6.2f} ms of processor a step: {shown}")
+def compare(options: Options, arguments: argparse.Namespace) -> list[str]:
+    """Measure one replay ratio; return its tables as Markdown."""
+    agent_steps = max(1, round(arguments.slice / options.replay_ratio))
+    with ExitStack() as stack:
+        sides = [stack.enter_context(Side("dormancy", sys.executable, options))]
+        if not arguments.alone:
+            sides.append(stack.enter_context(Side("sb3", arguments.sb3_python, options)))
+        found = in_turns(sides, options.warmup, agent_steps, arguments.rounds)
+    head = f"{options.algorithm.upper()}, {options.env_id}, replay ratio {options.replay_ratio:g}, {options.precision}"
+    title = f"{head}, {options.threads} threads, {arguments.rounds} slices of {agent_steps} agent steps"
+    tables = [f"### {title}", "", *rates(found, options.replay_ratio), "", *breakdown(found, PARTS), ""]
+    return [*tables, *event_costs(options, found["dormancy"])] if arguments.costs else tables
+
+
+def event_costs(options: Options, rows: list[Row]) -> list[str]:
+    """Measure what logging, scanning and recycling cost, as shares of the time an agent step was just found to take."""
+    from training import costs
+
+    an_agent_step = statistics.median(row["seconds"] / row["agent_steps"] for row in rows)
+    with Side("costs", sys.executable, options) as side:
+        side.take(options.warmup)
+        row = side.take(round(costs.GRADIENT_STEPS / options.replay_ratio))
+    return [*costs.table(row, options, an_agent_step), ""]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algorithm", choices=sorted(ENVIRONMENTS), default="dqn")
+    parser.add_argument("--env", help="default: " + ", ".join(f"{k}: {v}" for k, v in ENVIRONMENTS.items()))
+    parser.add_argument("--replay-ratio", type=float, nargs="+", default=[0.25, 1.0])
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of our side")
+    parser.add_argument("--threads", type=int, default=2, help="of PyTorch, both sides")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--slice", type=int, default=40, help="gradient steps of a slice")
+    parser.add_argument("--sb3-python", default=sys.executable, help="the Python that has stable-baselines3")
+    parser.add_argument("--alone", action="store_true", help="measure our side only")
+    parser.add_argument("--costs", action="store_true", help="also what logging, scanning and ReDo cost")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of our configuration")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--options", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithm", choices=PAIRS)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=200, help="agent steps a turn")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    ours, theirs, env_id = PAIRS[asked.algorithm]
-    with ExitStack() as stack:
-        sides = [build(env_id, asked.threads, 500, stack) for build in (ours, theirs)]
-        rounds = [[Round(side, asked.steps) for side in sides] for _ in range(asked.rounds)]
-    print(f"{asked.algorithm} on {env_id}, {asked.threads} thread(s), {asked.rounds} rounds of {asked.steps} steps")
-    for side, turns in zip(sides, zip(*rounds, strict=True), strict=True):
-        _report(side.name, list(turns))
-    by = {what: [getattr(b, what) / getattr(a, what) for a, b in rounds] for what in ("wall", "processor")}
-    told = ", ".join(f"{statistics.median(x):.2f} ({min(x):.2f} to {max(x):.2f}) by {what}" for what, x in by.items())
-    print(f"theirs / ours: {told} time")
+    arguments = parse()
+    if arguments.worker:
+        work(arguments.worker, Options.read(arguments.options))
+        return
+    common = Options(
+        algorithm=arguments.algorithm,
+        env_id=arguments.env or ENVIRONMENTS[arguments.algorithm],
+        threads=arguments.threads,
+        precision=arguments.precision,
+        settings=tuple(arguments.set),
+    )
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {load} before it began\n", flush=True)
+    for ratio in arguments.replay_ratio:
+        print("\n".join(compare(dataclasses.replace(common, replay_ratio=ratio), arguments)), flush=True)
 
 
 if __name__ == "__main__":

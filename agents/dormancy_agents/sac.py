@@ -134,7 +134,7 @@ class SAC:
         warmup, ratio = self.config.warmup_agent_steps, self.config.replay_ratio
         return gradient_steps_due(self.agent_step, warmup=warmup, replay_ratio=ratio)
 
-    def learn(self) -> dict[str, Tensor]:
+    def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step of the critics, then one of actor and temperature, on one batch of the replay."""
         config = self.config
         batch = self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)

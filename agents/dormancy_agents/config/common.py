@@ -33,7 +33,12 @@ class CommonConfig:
     threads: Natural = 0
     """CPU threads of PyTorch; 0 leaves its own choice. Results are equal bit for bit only at equal threads."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """float32; tf32 lets a GPU round the factors of products; bf16 computes forward passes by autocast."""
+    """float32; tf32 lets a GPU round the factors of products; bf16 computes forward passes by autocast.
+
+    A processor without instructions for it is several times slower with bf16 than with float32.
+    """
+    cuda_graph: bool = True
+    """On a GPU, record the gradient step once as a CUDA graph and replay it; elsewhere without effect."""
 
     # Network
     width: Positive = 1.0
