@@ -40,6 +40,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("agent_steps", "N", "Agent steps; one is four frames on Atari.", ("--steps",)),
     Flag("seed", "N", "Decides every random number."),
     Flag("replay_ratio", "R", "Gradient steps per agent step."),
+    Flag("arch", "NAME", "nature, impala, minatar or mlp.", default="as the environment needs"),
     Flag("width", "W", "Factor on the number of neurons."),
     Flag("padding", "KIND", "Of the convolutions: valid or same."),
     Flag("activation", "NAME", "relu, crelu, leaky_relu, elu, gelu, ..."),

@@ -19,9 +19,9 @@ class DiscreteConfig(CommonConfig):
     """Networks that give a value for each action, epsilon-greedy exploration, and Atari's preprocessing."""
 
     # Network
-    arch: Literal["nature", "mlp"] = "nature"
+    arch: Literal["nature", "impala", "minatar", "mlp"] = "nature"
     hidden: tuple[int, ...] = (512,)
-    """Neurons of the dense hidden layers at width 1; the Nature network has one."""
+    """Neurons of the dense hidden layers at width 1; convolutional networks have one."""
     padding: Literal["valid", "same"] = "valid"
     norm: Literal["none", "layer"] = "none"
     """What normalises before each nonlinearity: none, or layer (LayerNorm)."""
@@ -48,10 +48,12 @@ class DiscreteConfig(CommonConfig):
         smallest = 2 * (self.n_step + self.frame_stack)
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")
-        if self.arch == "mlp" and (self.dueling or self.padding != "valid"):
-            raise UsageError("dueling and padding are options of the nature network, not of the mlp")
-        if self.arch == "nature" and len(self.hidden) != 1:
-            raise UsageError(f"the nature network has one hidden dense layer, not {len(self.hidden)}")
+        if self.arch == "mlp" and self.dueling:
+            raise UsageError("dueling is an option of convolutional networks, not of the mlp")
+        if self.arch != "nature" and self.padding != "valid":
+            raise UsageError(f"padding is an option of the nature network, not of {self.arch}")
+        if self.arch != "mlp" and len(self.hidden) != 1:
+            raise UsageError(f"the {self.arch} network has one hidden dense layer, not {len(self.hidden)}")
 
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow the replay ratio: the gradient steps between two copies stay as published."""

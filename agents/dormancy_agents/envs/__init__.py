@@ -10,12 +10,14 @@ from dormancy_agents.config import DiscreteConfig
 from dormancy_agents.envs.atari import AtariEnvironment
 from dormancy_agents.envs.base import Environment, Step
 from dormancy_agents.envs.classic import GymnasiumEnvironment
+from dormancy_agents.envs.minatar import MinAtarEnvironment, is_minatar
 from dormancy_agents.envs.recorded import RecordedEnvironment
 
 __all__ = [
     "AtariEnvironment",
     "Environment",
     "GymnasiumEnvironment",
+    "MinAtarEnvironment",
     "RecordedEnvironment",
     "Step",
     "make_environment",
@@ -28,6 +30,8 @@ def make_environment(config: DiscreteConfig, seed: int) -> Environment:
     Raises `UsageError` when it is unknown (naming the nearest one), when its package is not installed, and when its
     observations or actions are of a kind that no network here takes.
     """
+    if is_minatar(config.env_id):
+        return MinAtarEnvironment(config, seed)
     gymnasium = _gymnasium()
     if config.env_id not in gymnasium.registry:
         raise UsageError(f"unknown environment {config.env_id!r} ({_meant(config.env_id, list(gymnasium.registry))})")
