@@ -1,6 +1,7 @@
 """What all tests share: a busy machine is not a failure, so hypothesis has no deadline and no check for slowness.
 
-Processes started in the background of a shell ignore SIGINT, and so do their children; tests that interrupt would then test nothing.
+Processes started in the background of a shell ignore SIGINT, and so do their children; tests that interrupt would then
+test nothing.
 """
 
 import signal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,13 +48,12 @@ def rescaled(images: Tensor, noise: Tensor, scale: float = INTENSITY_SCALE) -> T
     return images.to(noise.dtype) * factors.view(-1, *[1] * (images.dim() - 1))
 
 
-def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
     """Return images shifted and rescaled at random, each on its own: DrQ's augmentation.
 
-    `images` are raw pixels (batch, frames, height, width); the result is float32 in the same scale. Offsets and noise
-    are drawn on the CPU, so that a run is the same on every device.
+    `images` are raw pixels (batch, frames, height, width); the result is float32 in the same scale.
     """
     batch, device = len(images), images.device
-    offsets = torch.randint(0, 2 * PAD + 1, (batch, 2), generator=generator)
-    noise = torch.randn(batch, generator=generator)
-    return rescaled(shifted(images, offsets.to(device)), noise.to(device))
+    offsets = torch.from_numpy(rng.integers(0, 2 * PAD + 1, (batch, 2))).to(device)
+    noise = torch.from_numpy(rng.standard_normal(batch, np.float32)).to(device)
+    return rescaled(shifted(images, offsets), noise)

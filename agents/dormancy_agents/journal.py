@@ -47,10 +47,10 @@ class Journal:
         self._owed = self._resume_owed = False
 
     def stepped(self, step: Step) -> None:
-        """Note an agent step; write a row when it ended an episode."""
+        """Note an agent step; write a row when it ended an episode: a whole game, where episodes are lives."""
         self._return += step.reward
         self._length += 1
-        if step.terminated or step.truncated:
+        if (step.terminated or step.truncated) and not step.life_lost:
             self._row("episode", episode=self._agent.replay.episodes, **self._episode())
             self._bar.episode(sum(self._returns) / len(self._returns))
             self._return, self._length = 0.0, 0

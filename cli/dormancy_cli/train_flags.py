@@ -52,6 +52,11 @@ FLAGS: tuple[Flag, ...] = (
     Flag("target_period_agent_steps", "N", "Agent steps between target copies.", ("--target-period",), BY_RATIO),
     Flag("replay_capacity", "N", "Observations in the replay.", ("--capacity",)),
     Flag("warmup_agent_steps", "N", "Random agent steps first.", ("--warmup",)),
+    Flag("double", "", "Double Q-learning."),
+    Flag("offline", "FILE", "Learn from a sample of consecutive steps and never act.", default="act"),
+    Flag("targets", "KIND", "bootstrap, random-network, random-values or teacher."),
+    Flag("teacher", "CKPT", "Checkpoint whose values are the targets.", default="none"),
+    Flag("initial", "CKPT", "Checkpoint whose weights to begin with.", default="fresh weights"),
     Flag("recycler", "NAME", "redo, regrama, continual-backprop, reset or shrink-and-perturb, while training."),
     Flag("recycler_tau", "TAU", "Recycle neurons that score this or less.", ("--recycler-tau", "--redo-tau"), BY_RATIO),
     Flag(

@@ -71,7 +71,7 @@ def test_offsets_are_uniform_and_independent() -> None:
 
 def test_factors_have_the_moments_of_a_clipped_normal() -> None:
     flat = torch.full((60_000, 1, 1, 1), 100, dtype=torch.uint8)
-    factors = augmented(flat, generator(2)).flatten().double().numpy() / 100
+    factors = augmented(flat, np.random.default_rng(2)).flatten().double().numpy() / 100
     assert factors.mean() == pytest.approx(1.0, abs=4 * 0.05 / np.sqrt(60_000))
     # A standard normal clipped to [-2, 2]: variance 1 - 2 * (2 phi(2) - 3 Q(2)) = .9205, by integration.
     noise = (factors - 1) / 0.05
@@ -82,15 +82,15 @@ def test_factors_have_the_moments_of_a_clipped_normal() -> None:
 
 def test_images_of_a_batch_are_augmented_on_their_own_and_frames_of_a_stack_together() -> None:
     picture = torch.randint(0, 256, (1, 1, 84, 84), generator=generator(), dtype=torch.uint8)
-    found = augmented(picture.expand(16, 4, 84, 84), generator(3))
+    found = augmented(picture.expand(16, 4, 84, 84), np.random.default_rng(3))
     assert found.dtype == torch.float32
     assert torch.equal(found, found[:, :1].expand_as(found))
     assert len({tuple(image.flatten()[:200].tolist()) for image in found}) == 16
 
 
-def test_the_generator_decides_and_nothing_global_is_drawn() -> None:
+def test_the_stream_decides_and_nothing_global_is_drawn() -> None:
     images = torch.randint(0, 256, (4, 4, 20, 20), generator=generator(), dtype=torch.uint8)
     before = torch.get_rng_state()
-    assert torch.equal(augmented(images, generator(5)), augmented(images, generator(5)))
-    assert not torch.equal(augmented(images, generator(5)), augmented(images, generator(6)))
+    assert torch.equal(augmented(images, np.random.default_rng(5)), augmented(images, np.random.default_rng(5)))
+    assert not torch.equal(augmented(images, np.random.default_rng(5)), augmented(images, np.random.default_rng(6)))
     assert torch.equal(before, torch.get_rng_state())

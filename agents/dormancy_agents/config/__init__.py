@@ -4,6 +4,7 @@ from dormancy_agents.config.algorithms import ALGORITHMS, Algorithm
 from dormancy_agents.config.common import CommonConfig
 from dormancy_agents.config.discrete import DiscreteConfig
 from dormancy_agents.config.dqn import DQNConfig
+from dormancy_agents.config.drq import DrQConfig
 from dormancy_agents.config.resolve import PRESETS, Layer, Resolved, dqn_config, resolve
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "CommonConfig",
     "DQNConfig",
     "DiscreteConfig",
+    "DrQConfig",
     "Layer",
     "Resolved",
     "dqn_config",

@@ -83,17 +83,13 @@ QUICK_CLASSIC_CONTROL: Mapping[str, Any] = {
 
 def task_values(env_id: str) -> Mapping[str, Any]:
     """Return what differs from the class's defaults on this kind of task; an ``ALE/`` environment is an Atari game."""
-    return _by_kind(env_id, {}, MINATAR, CLASSIC_CONTROL)
+    return {"atari": {}, "minatar": MINATAR}.get(_kind(env_id), CLASSIC_CONTROL)
 
 
 def quick_values(env_id: str) -> Mapping[str, Any]:
     """Return what to change to see something within minutes on two cores: a short run, not a reproduction."""
-    return _by_kind(env_id, QUICK_ATARI, QUICK_MINATAR, QUICK_CLASSIC_CONTROL)
+    return {"atari": QUICK_ATARI, "minatar": QUICK_MINATAR}.get(_kind(env_id), QUICK_CLASSIC_CONTROL)
 
 
-def _by_kind(
-    env_id: str, atari: Mapping[str, Any], minatar: Mapping[str, Any], classic: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    if env_id.startswith("ALE/"):
-        return atari
-    return minatar if env_id.startswith("MinAtar/") else classic
+def _kind(env_id: str) -> str:
+    return {"ALE": "atari", "MinAtar": "minatar"}.get(env_id.split("/")[0], "classic")
