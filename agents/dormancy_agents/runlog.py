@@ -15,8 +15,8 @@ Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wa
   `epsilon`, `agent_steps_per_second`, `gradient_steps_per_second`, `replay_transitions`
 - ``dormancy``: `observations`, `dormant_fraction` by tau, `layers` (`neurons` and `dormant_fraction` by tau, by layer),
   `srank` by layer, `checkpoint` (the name of the checkpoint it belongs to, or null)
-- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (where a reset renewed them)
-- ``pruning``: `tau`, `pruned` (how many neurons were found now, by layer), `off` (how many are off by now, by layer)
+- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (that a reset renewed)
+- ``pruning``: `tau`, `pruned` (how many neurons were found, by layer), `off` (how many are off altogether, by layer)
 """
 
 from __future__ import annotations
@@ -81,12 +81,13 @@ def recorded_config(path: Path, algorithm: str) -> dict[str, Any]:
     if found["algorithm"] != algorithm:
         named = printable(found["algorithm"], 40)
         raise UsageError(f"{printable(path.parent)} is a run of {named}: use `dormancy train {named}`")
-    return dict(found["config"])
+    config: dict[str, Any] = found["config"]
+    return config
 
 
 def _recorded(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
+        found = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
         if not all(isinstance(found[name], dict) for name in ("config", "versions")):
             raise TypeError("config or versions are no tables")
         return {name: found[name] for name in ("algorithm", "threads", "config", "versions")}
@@ -96,7 +97,7 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 
 def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{name: about[name] for name in ("algorithm", "threads")}, **about["config"], **about["versions"]}
+    return {"algorithm": about["algorithm"], "threads": about["threads"], **about["config"], **about["versions"]}
 
 
 def _silent(message: str) -> None:
