@@ -39,7 +39,7 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True, resume: bool =
     """
     agent = DQN(config)
     if config.offline:
-        return learn_offline(agent, out, progress=progress)
+        return learn_offline(agent, out, progress=progress, resume=resume)
     env, replay = agent.env, agent.replay
     with Session(agent, out, progress=progress, resume=resume) as session:
         journal, observation = session.journal, session.begin()

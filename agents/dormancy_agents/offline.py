@@ -39,14 +39,14 @@ def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
     return replay
 
 
-def learn_offline(agent: Learner, out: Path, *, progress: bool = True) -> Outcome:
+def learn_offline(agent: Learner, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
     """Train an agent on its replay as it is, and leave a run folder at `out`; raises what its `train` raises.
 
     The agent steps of an offline run are those that acting would have taken: replay ratio, target period and
     checkpoints count by them as ever, and nothing acts.
     """
     config: DiscreteConfig = agent.config
-    with Session(agent, out, progress=progress) as session:
+    with Session(agent, out, progress=progress, resume=resume) as session:
         session.begin()  # one observation that no action follows: it is never drawn
         while session.goes_on():
             agent.agent_step += 1
