@@ -19,17 +19,17 @@ from dormancy_agents.session import Outcome, Session
 __all__ = ["DrQ", "train"]
 
 
-def train(config: DrQConfig, out: Path, *, progress: bool = True) -> Outcome:
-    """Train a DrQ(epsilon) and leave a run folder at `out`.
+def train(config: DrQConfig, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
+    """Train a DrQ(epsilon) and leave a run folder at `out`, or with `resume` go on with the run that is there.
 
     Raises `UsageError` for what cannot be run here, `OutputError` when `out` exists or cannot be written, and
     `TrainingDiverged` when the loss is no longer finite.
     """
     agent = DrQ(config)
     if config.offline:
-        return learn_offline(agent, out, progress=progress)
+        return learn_offline(agent, out, progress=progress, resume=resume)
     env, replay = agent.env, agent.replay
-    with Session(agent, out, progress=progress) as session:
+    with Session(agent, out, progress=progress, resume=resume) as session:
         journal, observation = session.journal, session.begin()
         while session.goes_on():
             # Act: at random with probability epsilon, else greedily, on the pixels as they are.

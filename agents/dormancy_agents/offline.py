@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, final
 
@@ -39,14 +39,16 @@ def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
     return replay
 
 
-def learn_offline(agent: Learner, out: Path, *, progress: bool = True) -> Outcome:
-    """Train an agent on its replay as it is, and leave a run folder at `out`; raises what its `train` raises.
+def learn_offline(agent: Learner, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
+    """Train an agent on its replay as it is, and leave a run folder at `out`, or go on with the one that is there.
+
+    Raises what its `train` raises.
 
     The agent steps of an offline run are those that acting would have taken: replay ratio, target period and
     checkpoints count by them as ever, and nothing acts.
     """
     config: DiscreteConfig = agent.config
-    with Session(agent, out, progress=progress) as session:
+    with Session(agent, out, progress=progress, resume=resume) as session:
         session.begin()  # one observation that no action follows: it is never drawn
         while session.goes_on():
             agent.agent_step += 1
@@ -66,7 +68,7 @@ class Learner(Agent, Protocol):
     def gradient_steps_due(self) -> int:
         """Return how many gradient steps the agent steps so far call for."""
 
-    def learn(self) -> dict[str, Tensor]:
+    def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step; return what is logged of it."""
 
     def intervene(self) -> Iterable[Row]:

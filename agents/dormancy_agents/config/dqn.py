@@ -36,6 +36,7 @@ CLASSIC_CONTROL: Mapping[str, Any] = {
     "sticky_action_probability": 0.0,
     "dormancy_period_gradient_steps": 1_000,
     "checkpoint_period_agent_steps": 10_000,
+    "resume_period_agent_steps": 10_000,
 }
 """The cart-pole values of Dopamine, the framework of the authors: two layers of 512, epsilon .01 after warm-up."""
 
@@ -63,6 +64,7 @@ QUICK_ATARI: Mapping[str, Any] = {
     "epsilon_decay_agent_steps": 5_000,
     "dormancy_period_gradient_steps": 1_000,
     "checkpoint_period_agent_steps": 5_000,
+    "resume_period_agent_steps": 5_000,
 }
 QUICK_MINATAR: Mapping[str, Any] = {
     "agent_steps": 100_000,
@@ -75,6 +77,7 @@ QUICK_CLASSIC_CONTROL: Mapping[str, Any] = {
     "hidden": (64, 64),
     "dormancy_period_gradient_steps": 500,
     "checkpoint_period_agent_steps": 2_000,
+    "resume_period_agent_steps": 2_000,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import numpy as np
+import torch
 
 from dormancy_agents.envs.base import Array, Environment, Step
 
@@ -53,11 +54,12 @@ class RecordedEnvironment:
     def state(self) -> dict[str, Any]:
         """Return where the environment is: the number of its seed and the actions since."""
         kind = np.float32 if self.action_shape else np.int64
-        return {"part": self._part, "actions": np.array(self._taken, kind).reshape(-1, *self.action_shape)}
+        actions = np.array(self._taken, kind).reshape(-1, *self.action_shape)
+        return {"part": self._part, "actions": torch.from_numpy(actions)}
 
     def restore(self, state: Mapping[str, Any]) -> Array:
         """Go where `state` says, and return the observation there."""
-        self._part, self._taken = int(state["part"]), list(state["actions"])
+        self._part, self._taken = int(state["part"]), list(state["actions"].numpy())
         observation = self._env.reset(self._seeds(self._part))
         for action in self._taken:
             step = self._env.step(action)
