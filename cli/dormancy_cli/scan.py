@@ -54,6 +54,7 @@ def scan(
     input_scale: options.InputScale = None,
     layout: options.Layout = None,
     model: options.Model = None,
+    trust: options.Trust = False,
     format: Annotated[
         str | None,
         typer.Option(metavar="|".join(FORMATS), callback=options.one_of(FORMATS), help="How to give the result."),
@@ -75,7 +76,7 @@ def scan(
     options.require_device(device)
     reporter = Reporter(quiet=quiet, verbose=verbose)
     names = _names(metrics, resampled=confidence is not None)
-    hints = options.hints(key, arch, activation, input_scale, layout, model)
+    hints = options.hints(key, arch, activation, input_scale, layout, model, trust=trust)
     asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
     with reporter.progress(expand(paths), "scanning") as inputs:
         collection = collect(inputs, asked, on_failure=reporter.error)

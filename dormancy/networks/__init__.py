@@ -3,6 +3,7 @@
 from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
+from dormancy.networks.program import Program
 from dormancy.networks.sequential import MODULES, SequentialNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
 from dormancy.networks.stack import StackNetwork
@@ -15,6 +16,7 @@ __all__ = [
     "MLPNetwork",
     "NatureNetwork",
     "NetworkSpec",
+    "Program",
     "SequentialNetwork",
     "StackNetwork",
     "build_network",
