@@ -82,6 +82,7 @@ fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in a
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_templates.py
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_modules.py
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_flax.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_programs.py
 
 format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

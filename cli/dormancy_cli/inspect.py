@@ -30,11 +30,12 @@ def inspect(
     input_scale: options.InputScale = None,
     layout: options.Layout = None,
     model: options.Model = None,
+    trust: options.Trust = False,
     verbose: options.Verbose = False,
 ) -> int:
     """Say what a checkpoint or a sample holds, and what is missing to scan it."""
     reporter = Reporter(verbose=verbose)
-    hints = options.hints(key, arch, activation, input_scale, layout, model)
+    hints = options.hints(key, arch, activation, input_scale, layout, model, trust=trust)
     found, failed = _describe_each(files, reporter, hints)
     if format == "json":
         document = {"schema": "dormancy.inspect/1", "files": found}

@@ -53,7 +53,21 @@ class Candidate:
     @property
     def is_torch(self) -> bool:
         """Whether it is a zip archive as ``torch.save`` writes them."""
-        return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in self.members)
+        return self._has("data.pkl") and not self._has("constants.pkl")
+
+    @property
+    def is_script(self) -> bool:
+        """Whether it is a zip archive as ``torch.jit.save`` writes them: a program."""
+        return self._has("data.pkl") and self._has("constants.pkl")
+
+    @property
+    def is_export(self) -> bool:
+        """Whether it is a zip archive as ``torch.export.save`` writes them: a program."""
+        return self._has("archive_format") or "serialized_exported_program.json" in self.members
+
+    def _has(self, member: str) -> bool:
+        """Whether there is such a member in the folder that all members of torch's zip archives lie in."""
+        return any(name.count("/") == 1 and name.endswith(f"/{member}") for name in self.members)
 
     @cached_property
     def archive(self) -> TorchArchive:
