@@ -16,7 +16,7 @@ from dormancy.errors import SampleError, SampleRequired
 from dormancy.io.checkpoint import Checkpoint
 from dormancy.io.files import printable
 from dormancy.io.folders import find_sample
-from dormancy.io.hdf5 import open_sample
+from dormancy.io.foreign_samples import open_foreign_sample
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ReplaySample
 from dormancy.networks import Program, SACNetwork, SequentialNetwork, StackNetwork
@@ -43,7 +43,7 @@ def open_pair(
     if isinstance(sample, ReplaySample):
         yield loaded, sample
         return
-    with open_sample(_sample_of(loaded) if sample is None else sample) as opened:
+    with open_foreign_sample(_sample_of(loaded) if sample is None else sample) as opened:
         yield loaded, opened
 
 
