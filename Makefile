@@ -74,6 +74,7 @@ fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in a
 	$(PYTHON) -m venv $(VENV)-fixtures
 	$(VENV)-fixtures/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch safetensors stable-baselines3 sb3-contrib
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_foreign.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_templates.py
 
 format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

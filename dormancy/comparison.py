@@ -9,12 +9,14 @@ import numpy as np
 
 from dormancy.errors import InputError
 from dormancy.metrics.overlap import BoolArray, chance_overlap, jaccard, overlap_coefficient
+from dormancy.metrics.uncertainty import share_interval
 from dormancy.result import DormancyScan
+from dormancy.stats import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LayerComparison", "SampleComparison", "compare_samples"]
+__all__ = ["LayerComparison", "SampleComparison", "change_interval", "compare_samples"]
 
 
 @final
@@ -112,6 +114,32 @@ def compare_samples(first: DormancyScan, second: DormancyScan, tau: float | None
             )
             for one, other in zip(first.layers, second.layers, strict=True)
         ),
+    )
+
+
+def change_interval(
+    before: DormancyScan,
+    after: DormancyScan,
+    tau: float | None = None,
+    layer: str | None = None,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return how much the dormant share grew between two scans, with its bootstrap confidence interval.
+
+    Replicates are taken in pairs: row n has the same weight in the b-th replicate of both, so that on one sample the
+    luck of the draw that both share drops out. Both need the metric "uncertainty" at this tau; without it, for an
+    unknown layer and for a bad `confidence` raises `UsageError`.
+    """
+    shares = [each.replicate_shares(tau, layer) for each in (before, after)]
+    count = min(len(each) for each in shares)
+    grown = shares[1][:count] - shares[0][:count]
+    estimates = [_share(each, before.taus[0] if tau is None else tau, layer) for each in (before, after)]
+    return share_interval(grown, estimates[1] - estimates[0], confidence)
+
+
+def _share(scan: DormancyScan, tau: float, layer: str | None) -> float:
+    return (
+        scan.fraction(tau) if layer is None else next(each for each in scan.layers if each.name == layer).fraction(tau)
     )
 
 

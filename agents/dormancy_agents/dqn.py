@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import copy
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from dormancy.networks import build_network
-from dormancy.recycle import RecycleReport, ReDo
+from dormancy_agents.agent import learner_state, load_learner_state
 from dormancy_agents.config import DQNConfig
-from dormancy_agents.envs import Environment, make_environment
-from dormancy_agents.journal import Journal
+from dormancy_agents.envs import RecordedEnvironment, make_environment
+from dormancy_agents.interventions import Interventions, Row, Statistics
 from dormancy_agents.layout import channels_last
-from dormancy_agents.progress import ProgressBar
-from dormancy_agents.replay import Replay
-from dormancy_agents.runlog import RunFolder
+from dormancy_agents.replay import Batch, Replay
 from dormancy_agents.schedules import epsilon_at, gradient_steps_due
-from dormancy_agents.setup import describe, network_spec, prepare_device
-from dormancy_agents.signals import StopRequest
+from dormancy_agents.session import Outcome, Session
+from dormancy_agents.setup import adam, autocast, empty_replay, network_spec, prepare_device
 from dormancy_agents.streams import Streams
 from dormancy_agents.targets import max_target, td_loss
 
-__all__ = ["DQN", "Outcome", "train"]
+__all__ = ["DQN", "train"]
 
-
-@final
-@dataclass(frozen=True)
-class Outcome:
-    """How far a run came, and the signal that stopped it, if one did."""
-
-    agent_steps: int
-    gradient_steps: int
-    signal: int | None
+EVALUATION_EPSILON = 0.001
 
 
 def train(config: DQNConfig, out: Path, *, progress: bool = True) -> Outcome:
@@ -48,17 +38,9 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True) -> Outcome:
     """
     agent = DQN(config)
     env, replay = agent.env, agent.replay
-    with (
-        closing(env),
-        RunFolder(out, describe(config, env, agent.network_spec)) as run,
-        StopRequest() as stop,
-        ProgressBar(config.agent_steps, shown=progress) as bar,
-    ):
-        journal = Journal(agent, run, bar)
-        observation = env.reset()
-        replay.begin(observation)
-
-        while agent.agent_step < config.agent_steps and not stop.requested:
+    with Session(agent, out, progress=progress) as session:
+        journal, observation = session.journal, session.begin()
+        while session.goes_on():
             # Act: at random with probability epsilon, else greedily.
             action = agent.act(observation)
             step = env.step(action)
@@ -72,11 +54,11 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True) -> Outcome:
                 observation = env.reset()
                 replay.begin(observation)
 
-            # Learn: as many gradient steps as the replay ratio owes; recycle dormant neurons when it is their time.
+            # Learn: as many gradient steps as the replay ratio owes; recycle or prune neurons when it is their time.
             while agent.gradient_step < agent.gradient_steps_due():
                 journal.learned(agent.learn())
-                if (report := agent.recycle()) is not None:
-                    journal.recycled(report)
+                for row in agent.intervene():
+                    journal.intervened(row)
 
             # Let the target follow.
             if agent.agent_step % config.target_period_agent_steps == 0:
@@ -84,11 +66,7 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True) -> Outcome:
 
             # Log: rates and losses, dormancy, checkpoints with their samples.
             journal.write_due()
-
-        journal.checkpoint()
-        if stop.signal is not None:
-            run.status = f"stopped by signal {stop.signal}"
-    return Outcome(agent.agent_step, agent.gradient_step, stop.signal)
+    return session.outcome
 
 
 @final
@@ -99,39 +77,30 @@ class DQN:
         self.config = config
         prepare_device(config)
         self.streams = Streams(config.seed)
-        self.env: Environment = make_environment(config, self.streams.integer("environment"))
+        seeds = self.streams.numbered("environment")
+        self.env = RecordedEnvironment(make_environment(config, seeds(0)), seeds)
         self.network_spec = network_spec(config, self.env)
         torch.manual_seed(self.streams.integer("network"))
         self.online = channels_last(build_network(self.network_spec).to(config.device))
         self.target = copy.deepcopy(self.online).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            self.online.parameters(), lr=config.learning_rate, eps=config.adam_epsilon, fused=True
-        )
-        self.replay = self._empty_replay()
-        self.redo = self._redo() if config.redo else None
+        self.optimizer = adam(config, self.online.parameters())
+        self.modules: Mapping[str, nn.Module] = {"online": self.online, "target": self.target}
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {"adam": self.optimizer}
+        self.replay: Replay = empty_replay(config, self.env)
+        self.interventions = Interventions(config, self.online, [self.optimizer], self.streams.integer("recycling"))
         self.agent_step = self.gradient_step = 0
-
-    def _empty_replay(self) -> Replay:
-        # A run of T agent steps sees at most 2 T observations (episodes of one step): a short one needs no large ring.
-        rows = min(self.config.replay_capacity, 2 * self.config.agent_steps + self.config.n_step + 1)
-        env = self.env
-        return Replay(rows, env.frame_shape, env.dtype, env.frame_stack, self.config.device)
-
-    def _redo(self) -> ReDo:
-        config = self.config
-        return ReDo(
-            self.online,
-            self.optimizer,
-            tau=config.redo_tau,
-            period=config.redo_period_gradient_steps,
-            seed=self.streams.integer("recycling"),
-        )
 
     def act(self, observation: NDArray[Any]) -> int:
         """Choose an action, epsilon-greedily."""
-        explore = self.streams.exploration
-        if explore.random() < self.epsilon():
-            return int(explore.integers(self.env.actions))
+        return self._epsilon_greedy(observation, self.epsilon(), self.streams.exploration)
+
+    def evaluation_action(self, observation: NDArray[Any], rng: np.random.Generator) -> int:
+        """Choose an action as in evaluation, random with probability .001."""
+        return self._epsilon_greedy(observation, EVALUATION_EPSILON, rng)
+
+    def _epsilon_greedy(self, observation: NDArray[Any], epsilon: float, rng: np.random.Generator) -> int:
+        if rng.random() < epsilon:
+            return int(rng.integers(self.env.actions))
         with torch.inference_mode():
             values = self.online(torch.from_numpy(observation).unsqueeze(0).to(self.config.device))
             return int(values.argmax())
@@ -155,27 +124,49 @@ class DQN:
         warmup, ratio = self.config.warmup_agent_steps, self.config.replay_ratio
         return gradient_steps_due(self.agent_step, warmup=warmup, replay_ratio=ratio)
 
-    def learn(self) -> Tensor:
+    def learn(self) -> dict[str, Tensor]:
         """Take one gradient step on a batch of the replay and return its loss."""
         config = self.config
         batch = self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
-        with torch.no_grad():
-            targets = max_target(batch.returns, batch.discounts, self.target(batch.next_observations))
-        loss = td_loss(self.online(batch.observations), batch.actions, targets, config.huber_delta)
+        with autocast(config):
+            loss = self._loss(self.online(batch.observations), batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         self.gradient_step += 1
-        return loss.detach()
+        return {"loss": loss.detach()}
 
-    def recycle(self) -> RecycleReport | None:
-        """Let ReDo count this gradient step; when it is its turn, it judges by a fresh sample of the replay."""
-        return None if self.redo is None else self.redo.step(self._statistics_batch)
+    def _loss(self, values: Tensor, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            targets = max_target(batch.returns, batch.discounts, self.target(batch.next_observations).float())
+        return td_loss(values.float(), batch.actions, targets, self.config.huber_delta)
 
-    def _statistics_batch(self) -> Tensor:
-        rng = self.streams.at("recycling", self.gradient_step)
-        return self.replay.observations(self.replay.draw(rng, self.config.redo_sample_size))
+    def intervene(self) -> Iterator[Row]:
+        """Let recycling and pruning count this gradient step; give what they did."""
+        return self.interventions.step(self._statistics)
+
+    def _statistics(self, size: int) -> Statistics:
+        """Draw a fresh sample of the replay, of the recycling stream; and the loss on it for those who ask."""
+        config, replay = self.config, self.replay
+        positions = replay.draw(self.streams.at("recycling", self.gradient_step), size, config.n_step)
+
+        def loss(values: Tensor) -> Tensor:
+            return self._loss(values, replay.transitions_at(positions, config.n_step, config.gamma))
+
+        return Statistics(replay.observations(positions), loss)
 
     def update_target(self) -> None:
         """Copy the online network into the target network."""
         self.target.load_state_dict(self.online.state_dict())
+
+    def logged(self) -> Mapping[str, float]:
+        """Return what a learning row says besides losses and rates."""
+        return {"epsilon": self.epsilon()}
+
+    def state(self) -> dict[str, Any]:
+        """Return networks, optimizer, interventions, random streams and counters: tensors and plain data."""
+        return learner_state(self)
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up the state of a saved run, bit for bit."""
+        load_learner_state(self, state)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING, final
+from collections.abc import Mapping
+from typing import final
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dormancy.io import Checkpoint, ReplaySample
-from dormancy.recycle import RecycleReport
 from dormancy.result import DormancyScan
+from dormancy_agents.agent import Agent
+from dormancy_agents.config import CommonConfig
 from dormancy_agents.envs import Step
 from dormancy_agents.errors import TrainingDiverged
+from dormancy_agents.interventions import Row
 from dormancy_agents.measure import build_twin, dormancy_row, draw_sample, optimizer_state, scan_parameters
 from dormancy_agents.progress import ProgressBar
 from dormancy_agents.runlog import RunFolder
-
-if TYPE_CHECKING:
-    from dormancy_agents.dqn import DQN
+from dormancy_agents.windows import WindowMeans
 
 __all__ = ["Journal"]
 
@@ -32,14 +31,14 @@ RETURNS_SHOWN = 20
 class Journal:
     """Writes a run's rows, samples and checkpoints; it reads the agent and never changes what it will do."""
 
-    def __init__(self, agent: DQN, run: RunFolder, bar: ProgressBar) -> None:
+    def __init__(self, agent: Agent, run: RunFolder, bar: ProgressBar) -> None:
         self._agent, self._run, self._bar = agent, run, bar
+        self._config: CommonConfig = agent.config
         self._twin = build_twin(agent.network_spec, agent.config.device)
         self._returns: deque[float] = deque(maxlen=RETURNS_SHOWN)
         self._return, self._length = 0.0, 0
-        self._loss_sum = torch.zeros((), device=agent.config.device)
+        self._losses = WindowMeans(agent.config.device)
         self._window_start = (time.perf_counter(), 0, 0)
-        self._losses = 0
         self._scanned_at = 0
         self._saved_at = 0
 
@@ -56,15 +55,13 @@ class Journal:
         self._returns.append(self._return)
         return {"return": self._return, "length_agent_steps": self._length}
 
-    def learned(self, loss: Tensor) -> None:
-        """Note a gradient step. The loss is summed where it is, so that a GPU need not be waited for."""
-        self._loss_sum += loss
-        self._losses += 1
+    def learned(self, losses: Mapping[str, Tensor]) -> None:
+        """Note a gradient step and its losses by name."""
+        self._losses.add(losses)
 
-    def recycled(self, report: RecycleReport) -> None:
-        """Write how many neurons of each layer were recycled."""
-        neurons = {layer.name: int(layer.neurons.size) for layer in report.plan if layer.refused is None}
-        self._row("recycling", tau=report.tau, recycled=neurons)
+    def intervened(self, row: Row) -> None:
+        """Write what was recycled, reset or pruned."""
+        self._row(**row)
 
     def write_due(self) -> None:
         """Write what is due after this agent step: a learning row, a dormancy row, a checkpoint."""
@@ -78,7 +75,7 @@ class Journal:
             self._dormancy_row(self._look()[1], None)
 
     def _checkpoint_due(self) -> bool:
-        step, config = self._agent.agent_step, self._agent.config
+        step, config = self._agent.agent_step, self._config
         return step > config.warmup_agent_steps and step % config.checkpoint_period_agent_steps == 0
 
     def checkpoint(self) -> None:
@@ -102,12 +99,17 @@ class Journal:
         return Checkpoint(
             network=agent.network_spec,
             parameters=agent.online.state_dict(),
-            optimizer=optimizer_state(agent.online, agent.optimizer) if agent.config.save_optimizer else {},
+            optimizer=optimizer_state(agent.online, agent.optimizers.values()) if agent.config.save_optimizer else {},
             agent_step=agent.agent_step,
             gradient_step=agent.gradient_step,
             env_id=agent.config.env_id,
-            metadata={"algorithm": "dqn", "seed": agent.config.seed, "replay_ratio": agent.config.replay_ratio},
+            metadata=self._metadata(),
         )
+
+    def _metadata(self) -> dict[str, object]:
+        config = self._agent.config
+        about = {"algorithm": config.algorithm, "seed": config.seed, "replay_ratio": config.replay_ratio}
+        return {**about, **self._agent.interventions.metadata()}
 
     def _dormancy_row(self, result: DormancyScan, name: str | None) -> None:
         # The next row is due a period after this one, wherever checkpoints fall in between.
@@ -119,12 +121,9 @@ class Journal:
     def _learning_row(self) -> None:
         agent = self._agent
         self._require_finite()
-        mean = float(self._loss_sum) / self._losses if self._losses else None
-        self._row(
-            "learning", loss=mean, epsilon=agent.epsilon(), replay_transitions=agent.replay.transitions, **self._rates()
-        )
-        self._loss_sum.zero_()
-        self._losses = 0
+        means = self._losses.take()
+        transitions = agent.replay.transitions
+        self._row("learning", **means, **agent.logged(), replay_transitions=transitions, **self._rates())
 
     def _rates(self) -> dict[str, float]:
         now = (time.perf_counter(), self._agent.agent_step, self._agent.gradient_step)
@@ -136,10 +135,11 @@ class Journal:
     def _require_finite(self) -> None:
         """Look at loss and weights: the last step of a diverging run leaves a finite loss and infinite weights."""
         agent = self._agent
-        if not math.isfinite(total := float(self._loss_sum)):
-            what = f"the loss became {total} in the {self._losses} gradient steps before"
-        elif not all(bool(value.isfinite().all()) for value in agent.online.parameters()):
-            what = "the weights became infinite or undefined at"
+        if (broken := self._losses.nonfinite()) is not None:
+            name, total, steps = broken
+            what = f"the {name} became {total} in the {steps} gradient steps before"
+        elif (weights := _nonfinite_weights(agent.modules)) is not None:
+            what = f"the weights became infinite or undefined ({weights}) at"
         else:
             return
         raise TrainingDiverged(
@@ -149,3 +149,11 @@ class Journal:
 
     def _row(self, kind: str, **values: object) -> None:
         self._run.row(kind, self._agent.agent_step, self._agent.gradient_step, **values)
+
+
+def _nonfinite_weights(modules: Mapping[str, nn.Module]) -> str | None:
+    for name, module in modules.items():
+        for parameter, value in module.named_parameters():
+            if not bool(value.isfinite().all()):
+                return f"{parameter} of {name}"
+    return None

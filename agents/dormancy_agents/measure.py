@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from dormancy import __version__
 from dormancy.io import ReplaySample
+from dormancy.io.pairs import inputs_for
 from dormancy.networks import NetworkSpec, build_network
 from dormancy.result import DormancyScan
 from dormancy.scanning import scan
-from dormancy_agents.config import DQNConfig
+from dormancy_agents.config import CommonConfig
 from dormancy_agents.replay import Replay
 
 __all__ = ["build_twin", "dormancy_row", "draw_sample", "optimizer_state", "scan_parameters"]
@@ -31,7 +32,7 @@ def build_twin(spec: NetworkSpec, device: str) -> nn.Module:
         return build_network(spec).to(device).eval().requires_grad_(False)
 
 
-def draw_sample(replay: Replay, rng: np.random.Generator, config: DQNConfig) -> ReplaySample:
+def draw_sample(replay: Replay, rng: np.random.Generator, config: CommonConfig) -> ReplaySample:
     """Draw a fresh uniform sample of the replay, un-augmented, ordered by the time at which it was seen."""
     positions = np.sort(replay.draw(rng, config.sample_size))
     successors = replay.observations(positions + 1).cpu().numpy() if config.save_next_observations else None
@@ -49,12 +50,12 @@ def draw_sample(replay: Replay, rng: np.random.Generator, config: DQNConfig) -> 
     )
 
 
-def _provenance(replay: Replay, config: DQNConfig) -> dict[str, str]:
+def _provenance(replay: Replay, config: CommonConfig) -> dict[str, str]:
     facts = {
         "env_id": config.env_id,
         "source": f"uniform sample of the replay at agent step {replay.transitions}",
         "seed": str(config.seed),
-        "created_by": f"dormancy {__version__} train dqn",
+        "created_by": f"dormancy {__version__} train {config.algorithm}",
     }
     if replay.frame_stack is not None:
         facts |= {"layout": "NCHW, newest frame last", "frame_stack": str(replay.frame_stack)}
@@ -66,7 +67,7 @@ def scan_parameters(
 ) -> DormancyScan:
     """Scan these parameters on exactly this sample."""
     twin.load_state_dict(dict(parameters))
-    return scan(twin, sample.observations, taus)
+    return scan(twin, inputs_for(twin, sample), taus)
 
 
 def dormancy_row(result: DormancyScan) -> dict[str, Any]:
@@ -88,6 +89,10 @@ def dormancy_row(result: DormancyScan) -> dict[str, Any]:
     }
 
 
-def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:
-    """Return the optimizer's state by the names of the parameters it belongs to."""
-    return {name: dict(optimizer.state.get(parameter, {})) for name, parameter in network.named_parameters()}
+def optimizer_state(network: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, dict[str, Any]]:
+    """Return the optimizers' state by the names of the parameters it belongs to."""
+    known = [dict(optimizer.state) for optimizer in optimizers]
+    return {
+        name: next((dict(each[parameter]) for each in known if parameter in each), {})
+        for name, parameter in network.named_parameters()
+    }

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Records(NamedTuple):
-    """What the replay knows of transitions beside their observations, as arrays of shape (N,).
+    """What the replay knows of transitions beside their observations, as arrays of shape (N,), or (N, *action_shape).
 
     Rewards are those learned from (clipped on Atari); `agent_steps` says when each action was taken, from 1.
     """
@@ -57,7 +57,8 @@ class Replay:
     episode began: a stack never reaches back further than that, and what is missing is black, as in the emulator.
 
     Memory is taken as rows are written (the system hands out untouched pages only when they are used), 7 kB an Atari
-    frame. `frame_stack` None means that observations have no axis of frames.
+    frame. `frame_stack` None means that observations have no axis of frames. Actions are numbers, or vectors of
+    `action_shape`.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Replay:
         dtype: np.dtype[Any],
         frame_stack: int | None = None,
         device: str | torch.device = "cpu",
+        *,
+        action_shape: tuple[int, ...] = (),
     ) -> None:
         self.capacity, self.frame_shape, self.frame_stack = capacity, frame_shape, frame_stack
         self._depth = frame_stack or 1
@@ -74,7 +77,8 @@ class Replay:
         self._frames = _empty_frames(capacity + 1, int(np.prod(frame_shape)), dtype, device)
         self._frames[self._black] = 0
         self._age = np.zeros(capacity, np.int32)
-        self._action = np.full(capacity, -1, np.int16)
+        self._action = np.zeros((capacity, *action_shape), np.float32 if action_shape else np.int16)
+        self._acted = np.zeros(capacity, np.bool_)
         self._reward = np.zeros(capacity, np.float32)
         self._terminated = np.zeros(capacity, np.bool_)
         self._truncated = np.zeros(capacity, np.bool_)
@@ -96,13 +100,13 @@ class Replay:
         self._ended = False
         self._open(observation, age=0)
 
-    def add(self, action: int, reward: float, terminated: bool, truncated: bool, observation: Array) -> None:
+    def add(self, action: int | Array, reward: float, terminated: bool, truncated: bool, observation: Array) -> None:
         """Store the action taken in the newest observation, and the observation that it led to."""
         if self._ended:
             raise RuntimeError("a transition without an episode: call begin first")
         row = self._newest % self.capacity
         self.transitions += 1
-        self._action[row], self._reward[row] = action, reward
+        self._action[row], self._reward[row], self._acted[row] = action, reward, True
         self._terminated[row], self._truncated[row] = terminated, truncated
         self._agent_step[row] = self.transitions
         self._ended = terminated or truncated
@@ -113,7 +117,7 @@ class Replay:
         row = self._newest % self.capacity
         frame = observation if self.frame_stack is None else observation[-1]
         self._frames[row] = torch.from_numpy(frame).reshape(-1)
-        self._age[row], self._episode[row], self._action[row] = age, self.episodes, -1
+        self._age[row], self._episode[row], self._acted[row] = age, self.episodes, False
         self._terminated[row] = self._truncated[row] = False
 
     # Drawing
@@ -135,7 +139,7 @@ class Replay:
         return low, self._newest
 
     def _usable(self, positions: Positions, steps: int) -> NDArray[np.bool_]:
-        taken = np.asarray(self._action[positions % self.capacity] >= 0)
+        taken = self._acted[positions % self.capacity]
         if steps == 1 or self._ended:
             return taken
         episode_start = self._newest - self._age[self._newest % self.capacity]
@@ -143,10 +147,13 @@ class Replay:
 
     def batch(self, rng: np.random.Generator, size: int, steps: int, gamma: float) -> Batch:
         """Draw transitions to learn from: `steps`-step returns that stop at the end of an episode."""
-        positions = self.draw(rng, size, steps)
+        return self.transitions_at(self.draw(rng, size, steps), steps, gamma)
+
+    def transitions_at(self, positions: Positions, steps: int, gamma: float) -> Batch:
+        """Return the transitions that begin at `positions`, which were drawn for as many steps."""
         rows = (positions[:, None] + np.arange(steps)) % self.capacity
         ahead = n_step(self._reward[rows], self._terminated[rows], self._truncated[rows], gamma)
-        actions = self._action[positions % self.capacity].astype(np.int64)
+        actions = self._as_taken(self._action[positions % self.capacity])
         return Batch(
             self._stacks(positions, "now"),
             self._tensor(actions),
@@ -190,7 +197,11 @@ class Replay:
         """Return what is known of the transitions at `positions`."""
         rows = positions % self.capacity
         columns = (self._reward, self._terminated, self._truncated, self._episode, self._agent_step)
-        return Records(self._action[rows].astype(np.int64), *(column[rows] for column in columns))
+        return Records(self._as_taken(self._action[rows]), *(column[rows] for column in columns))
+
+    @staticmethod
+    def _as_taken(actions: Array) -> Array:
+        return actions.astype(np.int64) if actions.dtype == np.int16 else actions
 
 
 def _empty_frames(rows: int, size: int, dtype: np.dtype[Any], device: str | torch.device) -> Tensor:

@@ -10,11 +10,12 @@
 Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wall_seconds` (since the start), and
 
 - ``episode``: `episode`, `return` (undiscounted, rewards unclipped), `length_agent_steps`
-- ``learning``: `loss` (mean Huber loss since the last such row), `epsilon`, `agent_steps_per_second`,
-  `gradient_steps_per_second`, `replay_transitions`
+- ``learning``: `loss` (mean Huber loss since the last such row; algorithms with several losses have one field each),
+  `epsilon`, `agent_steps_per_second`, `gradient_steps_per_second`, `replay_transitions`
 - ``dormancy``: `observations`, `dormant_fraction` by tau, `layers` (`neurons` and `dormant_fraction` by tau, by layer),
   `srank` by layer, `checkpoint` (the name of the checkpoint it belongs to, or null)
-- ``recycling``: `tau`, `recycled` (how many neurons, by layer)
+- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (where a reset renewed them)
+- ``pruning``: `tau`, `pruned` (how many neurons were found now, by layer), `off` (how many are off by now, by layer)
 """
 
 from __future__ import annotations

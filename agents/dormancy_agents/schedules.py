@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 __all__ = ["epsilon_at", "gradient_steps_due", "scaled_target_period"]
 
@@ -28,15 +29,21 @@ def gradient_steps_due(agent_step: int, *, warmup: int, replay_ratio: float) -> 
     [0, 0, 0, 1, 2]
     """
     steps = max(0, agent_step - warmup)
-    return int(steps * Fraction(str(replay_ratio)))
+    return int(steps * _as_written(replay_ratio))
 
 
-def scaled_target_period(period_at_quarter_ratio: int, replay_ratio: float) -> int:
+def scaled_target_period(period: int, replay_ratio: float, published_ratio: float = 0.25) -> int:
     """Return the target period in agent steps that keeps the number of gradient steps between two copies.
 
-    8000 at replay ratio .25 becomes 4000 at .5, 2000 at 1 and 1000 at 2: always 2000 gradient steps.
+    `period` is the one at `published_ratio`: 8000 at replay ratio .25 becomes 4000 at .5, 2000 at 1 and 1000 at 2,
+    always 2000 gradient steps.
 
     >>> [scaled_target_period(8000, ratio) for ratio in (0.25, 0.5, 1, 2)]
     [8000, 4000, 2000, 1000]
     """
-    return max(1, round(period_at_quarter_ratio * Fraction(1, 4) / Fraction(str(replay_ratio))))
+    return max(1, round(period * _as_written(published_ratio) / _as_written(replay_ratio)))
+
+
+@cache
+def _as_written(ratio: float) -> Fraction:
+    return Fraction(str(ratio))

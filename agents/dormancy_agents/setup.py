@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
+from math import prod
 from typing import Any
 
 import torch
+from torch import nn
 
 from dormancy.errors import UsageError
 from dormancy.networks import NetworkSpec
-from dormancy_agents.config import DQNConfig
+from dormancy_agents.config import CommonConfig, DiscreteConfig
 from dormancy_agents.envs import Environment
 from dormancy_agents.layout import keep_freed_memory
+from dormancy_agents.replay import Replay
 from dormancy_agents.runlog import versions
 
-__all__ = ["describe", "network_spec", "prepare_device"]
+__all__ = ["adam", "autocast", "describe", "empty_replay", "network_spec", "prepare_device"]
 
 PIXEL_SCALE = 1 / 255
 
 
-def prepare_device(config: DQNConfig) -> None:
+def prepare_device(config: CommonConfig) -> None:
     """Set the number of threads and keep freed memory; raise `UsageError` when there is no such device here."""
     try:
         device = torch.device(config.device)
@@ -33,9 +38,32 @@ def prepare_device(config: DQNConfig) -> None:
     keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
 
 
-def network_spec(config: DQNConfig, env: Environment) -> NetworkSpec:
+def autocast(config: CommonConfig) -> AbstractContextManager[None]:
+    """Return the context of forward passes: with precision bf16, products are computed in bfloat16."""
+    kind, lower = torch.device(config.device).type, config.precision == "bf16"
+    found: AbstractContextManager[None] = torch.autocast(kind, torch.bfloat16, enabled=lower)
+    return found
+
+
+def adam(config: CommonConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+    """Return the fused Adam of a configuration; weight decay is L2, added to the gradient before Adam."""
+    decay = config.weight_decay
+    return torch.optim.Adam(
+        parameters, lr=config.learning_rate, eps=config.adam_epsilon, weight_decay=decay, fused=True
+    )
+
+
+def empty_replay(config: CommonConfig, env: Environment) -> Replay:
+    """Return the replay of a run. One of T agent steps sees at most 2 T observations: it needs no larger ring."""
+    rows = min(config.replay_capacity, 2 * config.agent_steps + config.n_step + 1)
+    shape = env.action_shape
+    return Replay(rows, env.frame_shape, env.dtype, env.frame_stack, config.device, action_shape=shape)
+
+
+def network_spec(config: DiscreteConfig, env: Environment) -> NetworkSpec:
     """Say which network a run trains: its architecture and every option that shapes it.
 
     Raises `UsageError` where the architecture does not take the observations of the environment.
@@ -45,23 +73,35 @@ def network_spec(config: DQNConfig, env: Environment) -> NetworkSpec:
         common["norm"] = config.norm
     if config.arch == "mlp":
         return NetworkSpec("mlp", {"inputs": _vector_size(env), "hidden": list(config.hidden), **common})
+    common |= {"hidden": config.hidden[0], "dueling": config.dueling}
+    if config.arch == "minatar":
+        return NetworkSpec("minatar", {**common, "observation_shape": list(_board_shape(env))})
     if env.frame_stack is None:
-        raise UsageError(f"the nature network takes frames, not the vectors of {env.env_id}: give --set arch=mlp")
-    pixels = {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
-    own = {"hidden": config.hidden[0], "padding": config.padding, "dueling": config.dueling}
-    return NetworkSpec("nature", {**common, **pixels, **own})
+        raise UsageError(f"the {config.arch} network takes frames, not the vectors of {env.env_id}: {_fitting(env)}")
+    common |= {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
+    return NetworkSpec(config.arch, common | ({"padding": config.padding} if config.arch == "nature" else {}))
+
+
+def _fitting(env: Environment) -> str:
+    return "give --set arch=minatar" if len(env.frame_shape) == 3 else "give --set arch=mlp"
 
 
 def _vector_size(env: Environment) -> int:
     if env.frame_stack is not None:
         raise UsageError(f"the mlp takes vectors, not the frames of {env.env_id}: give --set arch=nature")
-    return env.frame_shape[0]
+    return prod(env.frame_shape)
 
 
-def describe(config: DQNConfig, env: Environment, network: NetworkSpec) -> dict[str, Any]:
+def _board_shape(env: Environment) -> tuple[int, ...]:
+    if env.frame_stack is not None or len(env.frame_shape) != 3:
+        raise UsageError(f"the minatar network takes the boards of MinAtar, not what {env.env_id} shows")
+    return env.frame_shape
+
+
+def describe(config: CommonConfig, env: Environment, network: NetworkSpec) -> dict[str, Any]:
     """Return what ``run.json`` says of a run, JSON-able."""
     return {
-        "algorithm": "dqn",
+        "algorithm": config.algorithm,
         "config": asdict(config),
         "environment": {
             "env_id": env.env_id,

@@ -6,14 +6,17 @@ transitions are learned from. Every stream is derived from the seed of the run b
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable, Mapping
+from typing import Any, final
 
 import numpy as np
 
 __all__ = ["Streams"]
 
 # The position in this list is part of the derivation: append, never insert.
-PURPOSES = ("environment", "network", "exploration", "replay", "statistics", "recycling")
+PURPOSES = ("environment", "network", "exploration", "replay", "statistics", "recycling", "evaluation", "policy")
+
+GENERATORS = ("exploration", "replay")
 
 
 @final
@@ -40,6 +43,19 @@ class Streams:
         """Return the generator of `purpose` for one step, the same whenever it is asked for."""
         return np.random.default_rng(self._sequence(purpose, step))
 
-    def integer(self, purpose: str) -> int:
-        """Return a seed in [0, 2^31) for a library that wants a number."""
-        return int(self._sequence(purpose).generate_state(1)[0] >> 1)
+    def integer(self, purpose: str, *steps: int) -> int:
+        """Return a seed in [0, 2^31) for a library that wants a number; `steps` make more of them."""
+        return int(self._sequence(purpose, *steps).generate_state(1)[0] >> 1)
+
+    def numbered(self, purpose: str) -> Callable[[int], int]:
+        """Return a function that gives the seed of a number: one for each part of a run, say."""
+        return lambda number: self.integer(purpose, number)
+
+    def state(self) -> dict[str, Any]:
+        """Return where the generators that live as long as the run are; JSON-able."""
+        return {name: getattr(self, name).bit_generator.state for name in GENERATORS}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put the generators where they were."""
+        for name in GENERATORS:
+            getattr(self, name).bit_generator.state = state[name]

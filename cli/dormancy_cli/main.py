@@ -81,6 +81,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: Sequence[str]) -> int:
+    if "train" in arguments[:1]:
+        train.add_algorithms()
     command = typer.main.get_command(app)
     with command.make_context("dormancy", list(arguments)) as context:
         code = command.invoke(context)
@@ -117,5 +119,6 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if "_DORMANCY_COMPLETE" in os.environ:
+        train.add_algorithms()
         app(prog_name="dormancy")
     sys.exit(run(sys.argv[1:]))

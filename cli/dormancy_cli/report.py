@@ -11,10 +11,10 @@ import typer
 
 from dormancy.errors import InputError, PartialFailure
 from dormancy_cli import options
-from dormancy_cli.collect import ScanOptions
 from dormancy_cli.output import Reporter, refuse_overwrite, write_result
 from dormancy_cli.pruning_results import read_prunings
 from dormancy_cli.report_inputs import Gathered, Gatherer, parse_neurons
+from dormancy_cli.tasks import ScanOptions
 from dormancy_cli.text import counted
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, TypeAlias, final
 import typer
 
 from dormancy.errors import DormancyError, InputError, UsageError
-from dormancy_cli.collect import ScanOptions, collect, scan_one
+from dormancy_cli.collect import collect
 from dormancy_cli.inputs import Failure, expand
 from dormancy_cli.output import Reporter
 from dormancy_cli.results import SUFFIXES, read_results
+from dormancy_cli.tasks import ScanOptions, plan
 
 if TYPE_CHECKING:
     from dormancy.convolutions import Convolutions
@@ -72,14 +73,23 @@ def _stamp(path: Path) -> Stamp:
 
 @final
 class Gatherer:
-    """Reads and scans inputs; what has not changed since the last time is neither scanned nor complained of again.
+    """Reads and scans inputs, once or again and again: what has failed is complained of once.
 
-    `look` says whether convolutions are looked at, `wanted` which of their neurons besides those of interest.
+    `look` says whether convolutions are looked at, `wanted` which of their neurons besides those of interest. `cache`
+    is a folder where scans are kept, so that what has not changed is not scanned again.
     """
 
-    def __init__(self, asked: ScanOptions, reporter: Reporter, *, look: bool, wanted: Sequence[Wanted] = ()) -> None:
+    def __init__(
+        self,
+        asked: ScanOptions,
+        reporter: Reporter,
+        *,
+        look: bool,
+        wanted: Sequence[Wanted] = (),
+        cache: Path | None = None,
+    ) -> None:
         self._asked, self._reporter, self._look, self._wanted = asked, reporter, look, wanted
-        self._scans: dict[Stamp, DormancyScan] = {}
+        self._cache = cache
         self._seen: dict[Stamp, Convolutions | None] = {}
         self._told: set[str] = set()
 
@@ -102,8 +112,8 @@ class Gatherer:
         return Gathered(tuple(series), nothing, nothing, tuple(failures))
 
     def _scan(self, inputs: Sequence[Path | Failure]) -> Gathered:
-        with self._reporter.progress(inputs, "scanning") as items:
-            collection = collect(items, self._asked, on_failure=self._complain, scan=self._scan_one)
+        with self._reporter.progress(plan(inputs, self._asked, self._cache), "scanning") as tasks:
+            collection = collect(tasks, on_failure=self._complain)
         usable = [(group.series, group.folder) for group in collection.groups if group.series is not None]
         failures = [
             Failure(group.name, InputError(str(group.problem))) for group in collection.groups if group.series is None
@@ -114,12 +124,6 @@ class Gatherer:
         for failure in failures:
             self._complain(failure)
         return Gathered(series, tuple(records), seen, (*collection.failures, *failures))
-
-    def _scan_one(self, path: Path, asked: ScanOptions) -> DormancyScan:
-        stamp = _stamp(path)
-        if stamp not in self._scans:
-            self._scans[stamp] = scan_one(path, asked)
-        return self._scans[stamp]
 
     def _complain(self, failure: Failure) -> None:
         if str(failure) not in self._told:

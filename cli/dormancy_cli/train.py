@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from dormancy.errors import UsageError
 from dormancy_cli import options
 from dormancy_cli.output import Reporter
 
-__all__ = ["app", "dqn"]
+if TYPE_CHECKING:
+    from dormancy_agents.config import Algorithm, CommonConfig, Resolved
+
+__all__ = ["add_algorithms", "app"]
 
 SIGNAL_BASE = 128
+ENDS = """
+
+A run that is interrupted (SIGINT, SIGTERM) writes a last checkpoint and leaves with 130 or 143; one whose loss is no
+longer finite leaves with 4. Where a value is given more than once, --set wins over flags, flags over --config.
+"""
 
 app = typer.Typer(
     name="train",
@@ -22,81 +32,52 @@ app = typer.Typer(
 )
 
 
-def _option(help: str, metavar: str, *names: str) -> Any:
-    return typer.Option(*names, metavar=metavar, help=help, show_default=False)
+def _command(algorithm: Algorithm) -> Callable[..., int]:
+    def command(**arguments: Any) -> int:
+        resolved = _resolved(algorithm, arguments)
+        if arguments["show_config"]:
+            from dormancy_agents.settings import as_toml
+
+            typer.echo(as_toml(resolved), nl=False)
+            return 0
+        return _train(algorithm, resolved.config, arguments)
+
+    return command
 
 
-@app.command("dqn")
-def dqn(
-    env: Annotated[str, _option("ALE/Breakout-v5, CartPole-v1, ...", "ID", "--env")],
-    out: Annotated[Path | None, _option("Run folder to make; default: runs/dqn-<env>-seed<seed>.", "DIR")] = None,
-    steps: Annotated[int | None, _option("Agent steps; one is four frames on Atari.", "N")] = None,
-    seed: Annotated[int | None, _option("Decides every random number. Default: 0.", "N")] = None,
-    replay_ratio: Annotated[float | None, _option("Gradient steps per agent step. Default: 0.25.", "R")] = None,
-    width: Annotated[float | None, _option("Factor on the number of neurons. Default: 1.", "W")] = None,
-    padding: Annotated[str | None, _option("Of the convolutions: valid (default) or same.", "KIND")] = None,
-    activation: Annotated[str | None, _option("relu (default), crelu, leaky_relu, elu, gelu, ...", "NAME")] = None,
-    dueling: Annotated[bool | None, _option("Separate value and advantage heads.", "", "--dueling")] = None,
-    n_step: Annotated[int | None, _option("Steps of a return. Default: 1.", "N")] = None,
-    learning_rate: Annotated[float | None, _option("Of Adam. Default on Atari: 6.25e-5.", "LR")] = None,
-    target_period: Annotated[
-        int | None, _option("Agent steps between copies into the target; default: by replay ratio.", "N")
-    ] = None,
-    capacity: Annotated[int | None, _option("Observations in the replay. Default on Atari: 1000000.", "N")] = None,
-    warmup: Annotated[int | None, _option("Random agent steps first. Default on Atari: 20000.", "N")] = None,
-    redo: Annotated[bool | None, _option("Recycle dormant neurons while training.", "", "--redo")] = None,
-    redo_tau: Annotated[
-        float | None, _option("Recycle neurons that score this or less; default: .1, or .025 up to ratio .25.", "TAU")
-    ] = None,
-    redo_period: Annotated[int | None, _option("Gradient steps between recyclings. Default: 1000.", "N")] = None,
-    log_period: Annotated[int | None, _option("Gradient steps between logged scans. Default: 20000.", "N")] = None,
-    checkpoint_period: Annotated[
-        int | None, _option("Agent steps between checkpoints. Default on Atari: 250000.", "N")
-    ] = None,
-    sample_size: Annotated[int | None, _option("Observations in a sample. Default: 1024.", "N")] = None,
-    device: options.Device = None,
-    threads: Annotated[int | None, _option("CPU threads; default: as PyTorch chooses.", "N")] = None,
-    settings: Annotated[
-        list[str] | None, _option("Any other field of the configuration. Repeatable.", "NAME=VALUE", "--set")
-    ] = None,
-    quiet: options.Quiet = False,
-) -> int:
-    """Train a DQN with the hyper-parameters of the paper on an Atari game, or on a classic control task.
+def add_algorithms() -> None:
+    """Add a command for each algorithm, once; not when this module is imported, for `dormancy --help` needs none."""
+    from dormancy_agents.config import ALGORITHMS
+    from dormancy_cli.train_flags import with_flags
 
-    A run that is interrupted (SIGINT, SIGTERM) writes a last checkpoint and leaves with 130 or 143; one whose loss
-    is no longer finite leaves with 4.
-    """
-    from dormancy_agents.config import dqn_config
-    from dormancy_agents.dqn import train
-    from dormancy_agents.settings import read_settings
+    if not app.registered_commands:
+        for algorithm in (ALGORITHMS[name] for name in ALGORITHMS):
+            app.command(algorithm.name, help=algorithm.title + ENDS)(with_flags(algorithm)(_command(algorithm)))
 
-    options.require_device(device)
-    given = {
-        "agent_steps": steps,
-        "seed": seed,
-        "replay_ratio": replay_ratio,
-        "width": width,
-        "padding": padding,
-        "activation": activation,
-        "dueling": dueling,
-        "n_step": n_step,
-        "learning_rate": learning_rate,
-        "target_period_agent_steps": target_period,
-        "replay_capacity": capacity,
-        "warmup_agent_steps": warmup,
-        "redo": redo,
-        "redo_tau": redo_tau,
-        "redo_period_gradient_steps": redo_period,
-        "dormancy_period_gradient_steps": log_period,
-        "checkpoint_period_agent_steps": checkpoint_period,
-        "sample_size": sample_size,
-        "device": device,
-        "threads": threads,
-    }
-    chosen = {name: value for name, value in given.items() if value is not None}
-    config = dqn_config(env, {**chosen, **read_settings(settings or [])})
-    folder = out or Path("runs") / f"dqn-{env.split('/')[-1]}-seed{config.seed}"
-    outcome = train(config, folder, progress=not quiet)
+
+def _resolved(algorithm: Algorithm, arguments: Mapping[str, Any]) -> Resolved:
+    """Put the configuration together: preset, then file, then flags, then settings."""
+    from dormancy_agents.config import Layer, resolve
+    from dormancy_agents.settings import read_settings, read_toml
+    from dormancy_cli.train_flags import given_by_flags
+
+    path = arguments["config"]
+    written = {} if path is None else read_toml(path, algorithm.name)
+    settings = read_settings(arguments["settings"] or [], algorithm.config)
+    env_id = settings.pop("env_id", None) or arguments["env"] or written.pop("env_id", None)
+    if env_id is None:
+        raise UsageError("which environment? give --env, such as ALE/Breakout-v5 or CartPole-v1")
+    flags = given_by_flags(algorithm, arguments)
+    layers = [Layer(str(path), written), Layer("flag", flags), Layer("--set", settings)]
+    return resolve(algorithm, env_id, layers, arguments["preset"])
+
+
+def _train(algorithm: Algorithm, config: CommonConfig, arguments: Mapping[str, Any]) -> int:
+    options.require_device(config.device)
+    name = f"{algorithm.name}-{config.env_id.split('/')[-1]}-seed{config.seed}"
+    folder = arguments["out"] or Path("runs") / name
+    quiet = arguments["quiet"]
+    outcome = algorithm.train(config, folder, progress=not quiet)
     reporter = Reporter(quiet=quiet)
     reporter.note(f"{folder}: {outcome.agent_steps} agent steps, {outcome.gradient_steps} gradient steps")
     return SIGNAL_BASE + outcome.signal if outcome.signal else 0

@@ -1,6 +1,8 @@
 """The architectures that can be rebuilt from a file."""
 
+from dormancy.networks.impala import ImpalaNetwork
 from dormancy.networks.layers import ACTIVATIONS
+from dormancy.networks.minatar import MinAtarNetwork
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
@@ -10,7 +12,9 @@ __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
     "RESIZERS",
+    "ImpalaNetwork",
     "MLPNetwork",
+    "MinAtarNetwork",
     "NatureNetwork",
     "NetworkSpec",
     "StackNetwork",

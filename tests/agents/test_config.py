@@ -19,19 +19,15 @@ def test_atari_defaults_are_those_of_the_paper() -> None:
     assert (config.frame_skip, config.frame_stack, config.sticky_action_probability) == (4, 4, 0.25)
     assert (config.clip_rewards, config.max_episode_agent_steps) == (True, 27_000)
     assert (config.agent_steps, config.dormancy_period_gradient_steps) == (2_500_000, 20_000)
-    assert (config.redo, config.redo_tau, config.redo_period_gradient_steps, config.redo_sample_size) == (
-        False,
-        0.025,
-        1_000,
-        64,
-    )
+    assert (config.recycler, config.recycler_tau) == ("none", 0.025)
+    assert (config.recycler_period_gradient_steps, config.recycler_sample_size) == (1_000, 64)
     assert (config.arch, config.hidden, config.width, config.padding) == ("nature", (512,), 1.0, "valid")
 
 
 @pytest.mark.parametrize(("ratio", "tau"), [(0.125, 0.025), (0.25, 0.025), (0.5, 0.1), (1.0, 0.1), (2.0, 0.1)])
 def test_the_threshold_of_redo_follows_the_replay_ratio(ratio: float, tau: float) -> None:
-    assert dqn_config("ALE/Breakout-v5", {"replay_ratio": ratio}).redo_tau == tau
-    assert dqn_config("ALE/Breakout-v5", {"replay_ratio": ratio, "redo_tau": 0.3}).redo_tau == 0.3
+    assert dqn_config("ALE/Breakout-v5", {"replay_ratio": ratio}).recycler_tau == tau
+    assert dqn_config("ALE/Breakout-v5", {"replay_ratio": ratio, "recycler_tau": 0.3}).recycler_tau == 0.3
 
 
 def test_classic_control_has_a_preset_of_its_own() -> None:

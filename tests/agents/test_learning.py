@@ -61,7 +61,7 @@ def test_a_gradient_step_is_huber_q_learning_with_adam(agent: DQN) -> None:
     slope[rows, actions] = np.clip(errors, -1, 1) / config.batch_size
     expected = gradients(before, batch.observations.numpy().astype(float), slope)
 
-    loss = agent.learn()
+    loss = agent.learn()["loss"]
 
     huber = np.where(np.abs(errors) <= 1, errors**2 / 2, np.abs(errors) - 0.5).mean()
     assert loss.item() == pytest.approx(huber, rel=1e-5)

@@ -1,0 +1,20 @@
+"""What a run is asked to do, as plain data: every number with its unit, every default with its source."""
+
+from dormancy_agents.config.algorithms import ALGORITHMS, Algorithm
+from dormancy_agents.config.common import CommonConfig
+from dormancy_agents.config.discrete import DiscreteConfig
+from dormancy_agents.config.dqn import DQNConfig
+from dormancy_agents.config.resolve import PRESETS, Layer, Resolved, dqn_config, resolve
+
+__all__ = [
+    "ALGORITHMS",
+    "PRESETS",
+    "Algorithm",
+    "CommonConfig",
+    "DQNConfig",
+    "DiscreteConfig",
+    "Layer",
+    "Resolved",
+    "dqn_config",
+    "resolve",
+]

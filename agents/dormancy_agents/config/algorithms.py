@@ -1,0 +1,55 @@
+"""Which algorithms there are, and where each one's configuration and training loop is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+from dormancy.registry import Registry
+from dormancy_agents.config import dqn
+from dormancy_agents.config.common import CommonConfig
+
+if TYPE_CHECKING:
+    from dormancy_agents.session import Outcome
+
+__all__ = ["ALGORITHMS", "Algorithm"]
+
+Values: TypeAlias = Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Algorithm:
+    """One algorithm: `config` is its class, `task` and `quick` give values by environment, `module` has ``train``.
+
+    `task` returns what differs from the defaults of the class on a kind of task, `quick` the further changes of
+    ``--preset quick``. The module is imported when it is needed: a question about usage must not load torch.
+    """
+
+    name: str
+    title: str
+    config: type[CommonConfig]
+    task: Callable[[str], Values]
+    quick: Callable[[str], Values]
+    module: str
+
+    @property
+    def train(self) -> Callable[..., Outcome]:
+        """The training loop: ``train(config, out, *, progress=True)``."""
+        found: Callable[..., Outcome] = import_module(self.module).train
+        return found
+
+
+ALGORITHMS: Registry[Algorithm] = Registry("algorithm")
+ALGORITHMS.register("dqn")(
+    Algorithm(
+        "dqn",
+        "Train a DQN with the hyper-parameters of the paper on an Atari game, or on a classic control task.",
+        dqn.DQNConfig,
+        dqn.task_values,
+        dqn.quick_values,
+        "dormancy_agents.dqn",
+    )
+)

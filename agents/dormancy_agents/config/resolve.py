@@ -1,0 +1,87 @@
+"""From defaults, presets, a file, flags and settings to one configuration that knows where each value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, cast, final
+
+from dormancy.errors import UsageError
+from dormancy.registry import nearest
+from dormancy_agents.config.algorithms import ALGORITHMS, Algorithm
+from dormancy_agents.config.common import CommonConfig
+from dormancy_agents.config.dqn import DQNConfig
+from dormancy_agents.config.kinds import known_field
+
+__all__ = ["PRESETS", "Layer", "Resolved", "dqn_config", "resolve"]
+
+PRESETS = ("paper", "quick")
+
+
+@final
+@dataclass(frozen=True)
+class Layer:
+    """Values that were given together, and where: ``run.toml``, ``--set``, ..."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration and, by field, where its value came from."""
+
+    config: CommonConfig
+    origins: Mapping[str, str]
+
+
+def resolve(algorithm: Algorithm, env_id: str, layers: Sequence[Layer] = (), preset: str = "paper") -> Resolved:
+    """Put a configuration together: the preset for the environment, then `layers`, of which later ones win.
+
+    What is given nowhere may follow from what is: the target period and the recycler's threshold from the replay ratio.
+    Raises `UsageError` for an unknown preset or field, and for values that cannot be.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}{nearest(preset, list(PRESETS))}; known: {', '.join(PRESETS)}")
+    presets = [Layer(f"for {env_id}", algorithm.task(env_id))]
+    if preset == "quick":
+        presets.append(Layer("preset quick", algorithm.quick(env_id)))
+    published = _built(algorithm, env_id, presets)
+    config = _built(algorithm, env_id, [*presets, *layers])
+    given = {name for layer in layers for name in layer.values}
+    follows = {name: value for name, value in config.following(published).items() if name not in given}
+    changed = [name for name, value in follows.items() if value != getattr(published, name)]
+    origins = {field.name: "default" for field in fields(algorithm.config)} | {"env_id": "given"}
+    origins |= {name: layer.origin for layer in (*presets, *layers) for name in layer.values}
+    return Resolved(replace(config, **follows), origins | dict.fromkeys(changed, "follows from others"))
+
+
+def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNConfig:
+    """Return the configuration of a DQN on `env_id` with some fields replaced.
+
+    What is not given follows the replay ratio, as in the paper: the target period, so that the number of gradient steps
+    between two copies stays what it is, and the recycler's threshold, .025 up to ratio .25 and .1 above it.
+    Raises `UsageError` for a field that does not exist, and for values that cannot be.
+
+    >>> config = dqn_config("ALE/Pong-v5", {"replay_ratio": 1.0})
+    >>> config.target_period_agent_steps, config.recycler_tau
+    (2000, 0.1)
+    >>> dqn_config("ALE/Pong-v5").recycler_tau
+    0.025
+    """
+    return cast(DQNConfig, resolve(ALGORITHMS["dqn"], env_id, [Layer("given", overrides or {})]).config)
+
+
+def _built(algorithm: Algorithm, env_id: str, layers: Sequence[Layer]) -> CommonConfig:
+    values = {name: value for layer in layers for name, value in layer.values.items()}
+    accepted = {name: _accepted(algorithm.config, name, value) for name, value in values.items()}
+    return algorithm.config(**{**accepted, "env_id": env_id})
+
+
+def _accepted(config: type[CommonConfig], name: str, value: Any) -> Any:
+    kind = known_field(config, name)
+    try:
+        return kind.accept(value)
+    except ValueError:
+        raise UsageError(f"{name} takes {kind.words}, not {value!r}") from None
