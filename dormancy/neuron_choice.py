@@ -68,7 +68,7 @@ def choose_neurons(layers: Sequence[LayerScore], tau: float, wanted: Sequence[Wa
 
     >>> layer = LayerScore("conv1", "relu", np.array([0.0, 2.0, 0.2, 1.8]), None, None, False)
     >>> [(one.neuron, one.reason) for one in choose_neurons([layer], 0.1, [("conv1", 3)])]
-    [(3, 'asked for'), (0, 'most dormant'), (2, 'lowest above tau'), (1, 'lowest above tau')]
+    [(3, 'asked for'), (0, 'most dormant'), (2, 'lowest above tau'), (1, 'most active')]
     """
     asked = _checked(layers, wanted)
     each = 2 if len(layers) <= FULL_LAYERS else 1

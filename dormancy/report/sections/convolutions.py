@@ -194,7 +194,7 @@ def _question(inputs: Inputs) -> str:
     rows = max(scan.observations for run, _ in _looked(inputs) for scan in run.scans[-1:])
     return (
         "What do the convolutions look for, and where do they find it? The last checkpoint on the observations of its "
-        f"sample ({count(rows)}): the most dormant neurons of each layer, the lowest above tau = {inputs.tau:g} and the "
+        f"sample ({count(rows)}): in each layer the most dormant neurons, the lowest above tau = {inputs.tau:g}, the "
         "most active. Left, the observations that drive a neuron most, each beside its map; right, its maps on three "
         "typical ones, at the quartiles of how active the convolutions are. The stronger the colour, the larger the "
         "activation, each neuron on its own scale."

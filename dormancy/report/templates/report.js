@@ -172,8 +172,7 @@
     if (!times) return `${name}: never dormant at tau = ${tau}; last ${last}.`;
     let streak = 0;
     while (streak < total && dormant[total - 1 - streak]) streak += 1;
-    const since = `since ${data.unit} ${number(panel.columns[total - streak])}`;
-    const now = streak ? `${since} (${streak} in a row)` : "not now";
+    const now = streak ? `since ${data.unit} ${number(panel.columns[total - streak])} (${streak} in a row)` : "not now";
     return `${name}: dormant at ${times} of ${plural(total, "checkpoint")} at tau = ${tau}, ${now}; last ${last}.`;
   }
   function draw(name, attributes, text = "") {
