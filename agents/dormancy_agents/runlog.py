@@ -6,6 +6,7 @@
     metrics.jsonl                   one JSON object a line; `kind` says which
     checkpoints/step_000020000.pt   by agent step
     samples/step_000020000.h5       the replay sample that belongs to it
+    tensorboard/events.out...       the same numbers for TensorBoard, where they are wanted
 
 Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wall_seconds` (since the start), and
 
@@ -34,6 +35,8 @@ import torch
 from dormancy import __version__
 from dormancy.errors import OutputError
 from dormancy.io import Checkpoint, ReplaySample, atomic_path, save_checkpoint, save_sample
+from dormancy.result import DormancyScan
+from dormancy_agents.tensorboard import TensorBoard, require_tensorboard
 
 __all__ = ["RunFolder", "checkpoint_name", "versions"]
 
@@ -66,11 +69,15 @@ class RunFolder:
     statement, it records how the run ended.
     """
 
-    def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, description: Mapping[str, Any], *, tensorboard: bool = False) -> None:
+        if tensorboard:
+            require_tensorboard()
         self.path = path
+        self._tensorboard = tensorboard
         self._description = {"schema": SCHEMA, **description}
         self._started = time.monotonic()
         self._metrics: TextIO | None = None
+        self._board: TensorBoard | None = None
         self.status = "finished"
 
     def __enter__(self) -> Self:
@@ -78,6 +85,8 @@ class RunFolder:
         self._make()
         self._metrics = (self.path / "metrics.jsonl").open("x", encoding="utf-8")
         self._describe("running")
+        if self._tensorboard:
+            self._board = TensorBoard(self.path / "tensorboard")
         return self
 
     def _make(self) -> None:
@@ -95,6 +104,8 @@ class RunFolder:
         """Record how the run ended, whatever ended it."""
         if self._metrics is not None:
             self._metrics.close()
+        if self._board is not None:
+            self._board.close()
         if error is not None:
             self.status = f"failed: {type(error).__name__}: {error}"
         self._describe(self.status)
@@ -115,6 +126,13 @@ class RunFolder:
         assert self._metrics is not None, "rows are written inside the with statement"
         self._metrics.write(line + "\n")
         self._metrics.flush()
+        if self._board is not None:
+            self._board.row(kind, agent_step, values)
+
+    def scanned(self, found: DormancyScan, agent_step: int) -> None:
+        """Take in a whole scan, of which a row holds the gist: for TensorBoard, where it is wanted."""
+        if self._board is not None:
+            self._board.scanned(found, agent_step)
 
     def save(self, checkpoint: Checkpoint, sample: ReplaySample) -> str:
         """Write a checkpoint and the sample that belongs to it, the sample first; return their name."""

@@ -48,7 +48,8 @@ class Session:
 
     def __init__(self, agent: Agent, out: Path, *, progress: bool = True) -> None:
         self._agent = agent
-        self._run = RunFolder(out, describe(agent.config, agent.env, agent.network_spec))
+        about = describe(agent.config, agent.env, agent.network_spec)
+        self._run = RunFolder(out, about, tensorboard=agent.config.tensorboard)
         self._stop = StopRequest()
         self._bar = ProgressBar(agent.config.agent_steps, shown=progress)
         self._stack = ExitStack()

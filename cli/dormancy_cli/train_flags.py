@@ -65,6 +65,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("checkpoint_period_agent_steps", "N", "Agent steps between checkpoints.", ("--checkpoint-period",)),
     Flag("sample_size", "N", "Observations in a sample."),
     Flag("precision", "KIND", "float32, tf32 or bf16."),
+    Flag("tensorboard", "", "Also write curves and histograms for TensorBoard."),
     Flag("device", "DEVICE", "cpu, cuda or cuda:N."),
     Flag("threads", "N", "CPU threads.", default="as PyTorch chooses"),
 )  # fmt: skip
