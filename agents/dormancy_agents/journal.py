@@ -175,6 +175,7 @@ class Journal:
         self._scanned_at = self._agent.gradient_step // period * period
         self._bar.dormancy(result.fraction(max(result.taus)))
         self._row("dormancy", checkpoint=name, **dormancy_row(result))
+        self._run.scanned(result, self._agent.agent_step)
 
     def _learning_row(self) -> None:
         agent = self._agent

@@ -74,6 +74,7 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag("sample_size", "N", "Observations in a sample."),
     Flag("precision", "KIND", "float32, tf32 or bf16."),
+    Flag("tensorboard", "", "Also write curves and histograms for TensorBoard."),
     Flag("device", "DEVICE", "cpu, cuda or cuda:N."),
     Flag("threads", "N", "CPU threads.", default="as PyTorch chooses"),
 )  # fmt: skip

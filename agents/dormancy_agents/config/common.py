@@ -32,6 +32,9 @@ class CommonConfig:
     device: str = "cpu"
     threads: Natural = 0
     """CPU threads of PyTorch; 0 leaves its own choice. Results are equal bit for bit only at equal threads."""
+
+    tensorboard: bool = False
+    """Whether rows and scans are also written as TensorBoard's event files. It changes nothing else."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """float32; tf32 lets a GPU round the factors of products; bf16 computes forward passes by autocast.
 
