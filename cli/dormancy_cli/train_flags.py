@@ -53,7 +53,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("replay_capacity", "N", "Observations in the replay.", ("--capacity",)),
     Flag("warmup_agent_steps", "N", "Random agent steps first.", ("--warmup",)),
     Flag("double", "", "Double Q-learning."),
-    Flag("offline", "FILE", "Learn from a sample of consecutive steps and never act.", default="act"),
+    Flag("offline", "FILE|RUN", "Learn from a recorded sample, or a run's replay, and never act.", default="act"),
     Flag("targets", "KIND", "bootstrap, random-network, random-values or teacher."),
     Flag("teacher", "CKPT", "Checkpoint whose values are the targets.", default="none"),
     Flag("initial", "CKPT", "Checkpoint whose weights to begin with.", default="fresh weights"),
