@@ -12,12 +12,12 @@ from dormancy.io import pickled as _pickled
 from dormancy.io import programs as _programs
 from dormancy.io import safe as _safe
 from dormancy.io import sb3 as _sb3
-from dormancy.io.candidate import READERS, open_candidate
+from dormancy.io.candidate import READERS, Candidate, CheckpointReader, open_candidate
 from dormancy.io.checkpoint import Checkpoint
 from dormancy.io.files import printable
 from dormancy.io.hints import Hints
 
-__all__ = ["load_checkpoint"]
+__all__ = ["load_checkpoint", "reader_of"]
 
 _FORMATS = (_native, _bare, _flax, _pickled, _programs, _safe, _sb3)
 
@@ -35,11 +35,16 @@ def load_checkpoint(path: str | os.PathLike[str], hints: Hints | None = None) ->
     when its network cannot be told: the message names the hints to give.
     """
     with open_candidate(path, hints) as candidate:
-        for name in READERS:
-            reader = READERS[name]
-            if reader.sniff(candidate):
-                if name == _native.FORMAT and candidate.hints not in (Hints(), Hints(trust=True)):
-                    raise UsageError(f"{printable(path)}: says itself what its network is; leave out {_FLAGS}")
-                return reader.read(candidate)
-        known = ", ".join(READERS)
-        raise FormatError(f"{printable(path)}: not a checkpoint but {candidate.seen()}; formats that are read: {known}")
+        name, reader = reader_of(candidate)
+        if name == _native.FORMAT and candidate.hints not in (Hints(), Hints(trust=True)):
+            raise UsageError(f"{printable(path)}: says itself what its network is; leave out {_FLAGS}")
+        return reader.read(candidate)
+
+
+def reader_of(candidate: Candidate) -> tuple[str, CheckpointReader]:
+    """Return the format of a file and who reads it; raises `FormatError` when it is of no known kind."""
+    for name in READERS:
+        if READERS[name].sniff(candidate):
+            return name, READERS[name]
+    file, known = printable(candidate.path), ", ".join(READERS)
+    raise FormatError(f"{file}: not a checkpoint but {candidate.seen()}; formats that are read: {known}")
