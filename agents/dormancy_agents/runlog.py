@@ -16,6 +16,7 @@ Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wa
   `epsilon`, `agent_steps_per_second`, `gradient_steps_per_second`, `replay_transitions`
 - ``dormancy``: `observations`, `dormant_fraction` by tau, `layers` (`neurons` and `dormant_fraction` by tau, by layer),
   `srank` by layer, `checkpoint` (the name of the checkpoint it belongs to, or null)
+- ``evaluation``: `episodes`, `returns` of each, `mean_return`, `mean_length` in agent steps: played without exploration
 - ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (that a reset renewed)
 - ``pruning``: `tau`, `pruned` (how many neurons were found, by layer), `off` (how many are off altogether, by layer)
 """

@@ -72,6 +72,8 @@ FLAGS: tuple[Flag, ...] = (
         "resume_period_agent_steps", "N", "Agent steps between states to resume from; 0: none.",
         ("--resume-period",),
     ),
+    Flag("evaluation_period_agent_steps", "N", "Agent steps between evaluations; 0: none.", ("--evaluation-period",)),
+    Flag("evaluation_episodes", "N", "Episodes of an evaluation."),
     Flag("sample_size", "N", "Observations in a sample."),
     Flag("precision", "KIND", "float32, tf32 or bf16."),
     Flag("tensorboard", "", "Also write curves and histograms for TensorBoard."),

@@ -85,6 +85,9 @@ class CommonConfig:
     checkpoint_period_agent_steps: Count = 250_000
     resume_period_agent_steps: Natural = 50_000
     """How often all that a killed run needs to go on bit for bit is saved; 0 saves none of it, not at the end."""
+    evaluation_period_agent_steps: Natural = 0
+    """How often the agent plays episodes without exploration, in an environment of their own; 0: never."""
+    evaluation_episodes: Count = 30
     sample_size: Count = 1_024
     """Observations per statistics sample; for the rank, at least as many as the last hidden layer has neurons."""
     taus: tuple[float, ...] = (0.0, 0.025, 0.1)
