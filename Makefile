@@ -63,6 +63,7 @@ test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3,
 test-durability: $(VENV)/.installed-dev  ## kill trainers at 50 points each, fill disks, and compare what they resume to
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn --kills 50 --signals 10 --full-disks 10
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn-atari --kills 10 --signals 2
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm drq --kills 50 --signals 10
 
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doctests
 	$(BIN)/ruff check .
@@ -78,6 +79,7 @@ fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in a
 	$(PYTHON) -m venv $(VENV)-fixtures
 	$(VENV)-fixtures/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch safetensors stable-baselines3 sb3-contrib
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_foreign.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_templates.py
 
 format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

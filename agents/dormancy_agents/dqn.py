@@ -5,25 +5,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dormancy.networks import build_network
 from dormancy_agents.agent import learner_state, load_learner_state
-from dormancy_agents.config import DQNConfig
+from dormancy_agents.config import DiscreteConfig, DQNConfig
 from dormancy_agents.envs import RecordedEnvironment, make_environment
+from dormancy_agents.fixed import first_network, fixed_targets
 from dormancy_agents.interventions import Interventions, Row, Statistics
 from dormancy_agents.layout import channels_last
+from dormancy_agents.offline import learn_offline, recorded_replay
 from dormancy_agents.replay import Batch, Replay
 from dormancy_agents.schedules import epsilon_at, gradient_steps_due
 from dormancy_agents.session import Outcome, Session
 from dormancy_agents.setup import adam, autocast, empty_replay, network_spec, prepare_device
 from dormancy_agents.streams import Streams
-from dormancy_agents.targets import max_target, td_loss
+from dormancy_agents.targets import double_target, max_target, td_loss
 
 __all__ = ["DQN", "train"]
 
@@ -37,6 +38,8 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True, resume: bool =
     `TrainingDiverged` when the loss is no longer finite.
     """
     agent = DQN(config)
+    if config.offline:
+        return learn_offline(agent, out, progress=progress, resume=resume)
     env, replay = agent.env, agent.replay
     with Session(agent, out, progress=progress, resume=resume) as session:
         journal, observation = session.journal, session.begin()
@@ -69,11 +72,12 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True, resume: bool =
     return session.outcome
 
 
-@final
 class DQN:
     """All that changes while a DQN trains: networks, optimizer, replay, environment, random streams, counters."""
 
-    def __init__(self, config: DQNConfig) -> None:
+    config: DiscreteConfig
+
+    def __init__(self, config: DiscreteConfig) -> None:
         self.config = config
         prepare_device(config)
         self.streams = Streams(config.seed)
@@ -81,12 +85,14 @@ class DQN:
         self.env = RecordedEnvironment(make_environment(config, seeds(0)), seeds)
         self.network_spec = network_spec(config, self.env)
         torch.manual_seed(self.streams.integer("network"))
-        self.online = channels_last(build_network(self.network_spec).to(config.device))
+        self.online = channels_last(first_network(config, self.network_spec).to(config.device))
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.optimizer = adam(config, self.online.parameters())
-        self.modules: Mapping[str, nn.Module] = {"online": self.online, "target": self.target}
+        self.fixed = fixed_targets(config, self.network_spec, self.streams)
+        teacher = {"fixed": self.fixed.network} if self.fixed is not None and self.fixed.network is not None else {}
+        self.modules: Mapping[str, nn.Module] = {"online": self.online, "target": self.target, **teacher}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"adam": self.optimizer}
-        self.replay: Replay = empty_replay(config, self.env)
+        self.replay: Replay = recorded_replay(config, self.env) if config.offline else empty_replay(config, self.env)
         self.interventions = Interventions(config, self.online, [self.optimizer], self.streams.integer("recycling"))
         self.agent_step = self.gradient_step = 0
 
@@ -126,8 +132,7 @@ class DQN:
 
     def learn(self) -> dict[str, Tensor]:
         """Take one gradient step on a batch of the replay and return its loss."""
-        config = self.config
-        batch = self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
+        config, batch = self.config, self.batch()
         with autocast(config):
             loss = self._loss(self.online(batch.observations), batch)
         self.optimizer.zero_grad()
@@ -136,10 +141,23 @@ class DQN:
         self.gradient_step += 1
         return {"loss": loss.detach()}
 
+    def batch(self) -> Batch:
+        """Draw the transitions of a gradient step."""
+        config = self.config
+        return self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
+
     def _loss(self, values: Tensor, batch: Batch) -> Tensor:
+        if self.fixed is not None:
+            return self.fixed.loss(values.float(), batch)
         with torch.no_grad():
-            targets = max_target(batch.returns, batch.discounts, self.target(batch.next_observations).float())
+            targets = self._targets(batch)
         return td_loss(values.float(), batch.actions, targets, self.config.huber_delta)
+
+    def _targets(self, batch: Batch) -> Tensor:
+        next_values = self.target(batch.next_observations).float()
+        if not self.config.double:
+            return max_target(batch.returns, batch.discounts, next_values)
+        return double_target(batch.returns, batch.discounts, next_values, self.online(batch.next_observations).float())
 
     def intervene(self) -> Iterator[Row]:
         """Let recycling and pruning count this gradient step; give what they did."""

@@ -48,10 +48,10 @@ class Journal:
         self._owed = self._resume_owed = False
 
     def stepped(self, step: Step) -> None:
-        """Note an agent step; write a row when it ended an episode."""
+        """Note an agent step; write a row when it ended an episode: a whole game, where episodes are lives."""
         self._return += step.reward
         self._length += 1
-        if step.terminated or step.truncated:
+        if (step.terminated or step.truncated) and not step.life_lost:
             self._row("episode", episode=self._agent.replay.episodes, **self._episode())
             self._bar.episode(sum(self._returns) / len(self._returns))
             self._return, self._length = 0.0, 0
@@ -97,7 +97,7 @@ class Journal:
     def _evaluation_row(self) -> None:
         agent, episodes = self._agent, self._config.evaluation_episodes
         seed = agent.streams.integer("evaluation", agent.agent_step)
-        played = play(make_environment(self._config, seed), agent.evaluation_action, episodes, seed)
+        played = play(make_environment(self._config.for_evaluation(), seed), agent.evaluation_action, episodes, seed)
         returns, lengths = [each.value for each in played], [each.agent_steps for each in played]
         mean = sum(returns) / episodes
         self._row(

@@ -32,6 +32,7 @@ class Batch(NamedTuple):
     returns: Tensor
     discounts: Tensor
     next_observations: Tensor
+    positions: Positions
 
 
 class Records(NamedTuple):
@@ -209,6 +210,7 @@ class Replay:
             self._tensor(ahead.returns),
             self._tensor(ahead.discounts),
             self._stacks(positions + ahead.lengths, "next"),
+            positions,
         )
 
     def observations(self, positions: Positions) -> Tensor:

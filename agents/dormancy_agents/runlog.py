@@ -82,12 +82,13 @@ def recorded_config(path: Path, algorithm: str) -> dict[str, Any]:
     if found["algorithm"] != algorithm:
         named = printable(found["algorithm"], 40)
         raise UsageError(f"{printable(path.parent)} is a run of {named}: use `dormancy train {named}`")
-    return dict(found["config"])
+    config: dict[str, Any] = found["config"]
+    return config
 
 
 def _recorded(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
+        found = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
         if not all(isinstance(found[name], dict) for name in ("config", "versions")):
             raise TypeError("config or versions are no tables")
         return {name: found[name] for name in ("algorithm", "threads", "config", "versions")}
@@ -97,7 +98,7 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 
 def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: about[name] for name in ("algorithm", "threads")} | about["config"] | about["versions"]
+    return {"algorithm": about["algorithm"], "threads": about["threads"], **about["config"], **about["versions"]}
 
 
 def _silent(message: str) -> None:

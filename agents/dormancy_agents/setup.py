@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from math import prod
 from typing import Any
 
 import torch
@@ -73,17 +74,29 @@ def network_spec(config: DiscreteConfig, env: Environment) -> NetworkSpec:
         common["norm"] = config.norm
     if config.arch == "mlp":
         return NetworkSpec("mlp", {"inputs": _vector_size(env), "hidden": list(config.hidden), **common})
+    common |= {"hidden": config.hidden[0], "dueling": config.dueling}
+    if config.arch == "minatar":
+        return NetworkSpec("minatar", {**common, "observation_shape": list(_board_shape(env))})
     if env.frame_stack is None:
-        raise UsageError(f"the nature network takes frames, not the vectors of {env.env_id}: give --set arch=mlp")
-    pixels = {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
-    own = {"hidden": config.hidden[0], "padding": config.padding, "dueling": config.dueling}
-    return NetworkSpec("nature", {**common, **pixels, **own})
+        raise UsageError(f"the {config.arch} network takes frames, not the vectors of {env.env_id}: {_fitting(env)}")
+    common |= {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
+    return NetworkSpec(config.arch, common | ({"padding": config.padding} if config.arch == "nature" else {}))
+
+
+def _fitting(env: Environment) -> str:
+    return "give --set arch=minatar" if len(env.frame_shape) == 3 else "give --set arch=mlp"
 
 
 def _vector_size(env: Environment) -> int:
     if env.frame_stack is not None:
         raise UsageError(f"the mlp takes vectors, not the frames of {env.env_id}: give --set arch=nature")
-    return env.frame_shape[0]
+    return prod(env.frame_shape)
+
+
+def _board_shape(env: Environment) -> tuple[int, ...]:
+    if env.frame_stack is not None or len(env.frame_shape) != 3:
+        raise UsageError(f"the minatar network takes the boards of MinAtar, not what {env.env_id} shows")
+    return env.frame_shape
 
 
 def describe(config: CommonConfig, env: Environment, network: NetworkSpec) -> dict[str, Any]:

@@ -14,7 +14,18 @@ import numpy as np
 __all__ = ["Streams"]
 
 # The position in this list is part of the derivation: append, never insert.
-PURPOSES = ("environment", "network", "exploration", "replay", "statistics", "recycling", "evaluation", "policy")
+PURPOSES = (
+    "environment",
+    "network",
+    "exploration",
+    "replay",
+    "statistics",
+    "recycling",
+    "evaluation",
+    "policy",
+    "augmentation",
+    "targets",
+)
 
 GENERATORS = ("exploration", "replay", "policy")
 

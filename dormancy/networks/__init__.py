@@ -1,6 +1,8 @@
 """The architectures that can be rebuilt from a file."""
 
+from dormancy.networks.impala import ImpalaNetwork
 from dormancy.networks.layers import ACTIVATIONS
+from dormancy.networks.minatar import MinAtarNetwork
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
 from dormancy.networks.sac import SACNetwork
@@ -11,7 +13,9 @@ __all__ = [
     "ACTIVATIONS",
     "ARCHITECTURES",
     "RESIZERS",
+    "ImpalaNetwork",
     "MLPNetwork",
+    "MinAtarNetwork",
     "NatureNetwork",
     "NetworkSpec",
     "SACNetwork",

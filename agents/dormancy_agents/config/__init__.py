@@ -4,6 +4,7 @@ from dormancy_agents.config.algorithms import ALGORITHMS, Algorithm
 from dormancy_agents.config.common import CommonConfig
 from dormancy_agents.config.discrete import DiscreteConfig
 from dormancy_agents.config.dqn import DQNConfig
+from dormancy_agents.config.drq import DrQConfig
 from dormancy_agents.config.resolve import PRESETS, Layer, Resolved, dqn_config, resolve
 from dormancy_agents.config.sac import SACConfig
 
@@ -14,6 +15,7 @@ __all__ = [
     "CommonConfig",
     "DQNConfig",
     "DiscreteConfig",
+    "DrQConfig",
     "Layer",
     "Resolved",
     "SACConfig",

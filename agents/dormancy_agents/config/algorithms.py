@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from dormancy.registry import Registry
-from dormancy_agents.config import dqn, sac
+from dormancy_agents.config import dqn, drq, sac
 from dormancy_agents.config.common import CommonConfig
 
 if TYPE_CHECKING:
@@ -51,6 +51,16 @@ ALGORITHMS.register("dqn")(
         dqn.task_values,
         dqn.quick_values,
         "dormancy_agents.dqn",
+    )
+)
+ALGORITHMS.register("drq")(
+    Algorithm(
+        "drq",
+        "Train a DrQ(epsilon) with the hyper-parameters of the paper on an Atari game: 100 000 agent steps.",
+        drq.DrQConfig,
+        drq.task_values,
+        drq.quick_values,
+        "dormancy_agents.drq",
     )
 )
 ALGORITHMS.register("sac")(

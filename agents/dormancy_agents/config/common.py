@@ -58,7 +58,7 @@ class CommonConfig:
     recycler: str = "none"
     """redo, regrama, continual-backprop, reset, shrink-and-perturb, or none."""
     recycler_tau: NonNegative = 0.025
-    """For recyclers that have a threshold. Without one given, it follows the replay ratio: .025 up to .25, else .1."""
+    """For recyclers that have a threshold. Without one given: .025 up to the usual replay ratio, .1 above it."""
     recycler_period_gradient_steps: Count = 1_000
     """Without one given, 1000; 100 000 for reset, 1 for continual-backprop."""
     recycler_sample_size: Count = 64
@@ -101,9 +101,14 @@ class CommonConfig:
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")
 
+    def for_evaluation(self) -> Self:
+        """Return the configuration of the environment that the agent is evaluated in."""
+        return self
+
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow from others where nobody gave them; `published` is what the presets say."""
+        usual = self.replay_ratio <= published.replay_ratio  # .25 for DQN, 1 for DrQ
         return {
-            "recycler_tau": 0.01 if self.recycler == "regrama" else 0.025 if self.replay_ratio <= 0.25 else 0.1,
+            "recycler_tau": 0.01 if self.recycler == "regrama" else 0.025 if usual else 0.1,
             "recycler_period_gradient_steps": RECYCLER_PERIODS.get(self.recycler, 1_000),
         }

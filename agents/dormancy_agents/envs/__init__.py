@@ -12,6 +12,7 @@ from dormancy_agents.envs.atari import AtariEnvironment
 from dormancy_agents.envs.base import Environment, Step
 from dormancy_agents.envs.classic import GymnasiumEnvironment
 from dormancy_agents.envs.continuous import ContinuousEnvironment
+from dormancy_agents.envs.minatar import MinAtarEnvironment, is_minatar
 from dormancy_agents.envs.recorded import RecordedEnvironment
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ContinuousEnvironment",
     "Environment",
     "GymnasiumEnvironment",
+    "MinAtarEnvironment",
     "RecordedEnvironment",
     "Step",
     "make_continuous",
@@ -34,6 +36,8 @@ def make_environment(config: CommonConfig, seed: int) -> Environment:
     """
     if not isinstance(config, DiscreteConfig):
         return make_continuous(config.env_id, seed)
+    if is_minatar(config.env_id):
+        return MinAtarEnvironment(config, seed)
     gymnasium = _gymnasium()
     gymnasium.register_envs(_imported("ale_py", "train"))
     _require_known(config.env_id, gymnasium, "ALE/Breakout-v5 or CartPole-v1")

@@ -29,12 +29,12 @@ class RecordedEnvironment:
         self._env, self._seeds, self._period = env, seeds, period
         self.env_id, self.actions, self.action_shape = env.env_id, env.actions, env.action_shape
         self.frame_shape, self.frame_stack, self.dtype = env.frame_shape, env.frame_stack, env.dtype
-        self._part = -1
+        self._part, self._goes_on = -1, False
         self._taken: list[Any] = []
 
     def reset(self, seed: int | None = None) -> Array:
-        """Begin an episode, with a new seed where it is time."""
-        if self._part >= 0 and len(self._taken) < self._period:
+        """Begin an episode, with a new seed where it is time; not in the middle of a game."""
+        if self._goes_on or (self._part >= 0 and len(self._taken) < self._period):
             return self._env.reset()
         self._part += 1
         self._taken = []
@@ -43,7 +43,9 @@ class RecordedEnvironment:
     def step(self, action: Any) -> Step:
         """Take an action and remember it."""
         self._taken.append(action)
-        return self._env.step(action)
+        step = self._env.step(action)
+        self._goes_on = step.life_lost
+        return step
 
     def close(self) -> None:
         """Give the environment up."""
