@@ -16,7 +16,7 @@ RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example fixtures test test-slow test-browser test-sb3 test-durability check bench format clean
+.PHONY: help demo example fixtures test test-slow test-browser test-sb3 test-durability check bench bench-metrics format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -74,6 +74,10 @@ check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doct
 
 bench: $(VENV)/.installed-dev  ## measure what a scan costs
 	$(BIN)/python benchmarks/scan.py
+
+bench-metrics: $(VENV)/.installed-dev  ## measure what each metric costs, and how often intervals hold the truth
+	$(BIN)/python benchmarks/metrics.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 
 fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in an environment of their own
 	$(PYTHON) -m venv $(VENV)-fixtures

@@ -14,6 +14,8 @@
     │   ├── NetworkError           3   the network cannot be traced or does not take this input
     │   ├── SampleError            3   the sample does not fit the schema or the network
     │   │   └── SampleRequired     3   the question cannot be answered without observations
+    │   │       └── TransitionsRequired  3   nor without what followed them
+    │   ├── ReferenceUnfit         3   the earlier checkpoint cannot be compared with
     │   └── RewriteRefused         3   scoring works, but rewriting these neurons would be wrong
     ├── OutputError                3   a result cannot be written where it should go
     └── PartialFailure             4   some of many inputs failed, the others were done
@@ -34,9 +36,11 @@ __all__ = [
     "OutputError",
     "PartialFailure",
     "ReferenceRequired",
+    "ReferenceUnfit",
     "RewriteRefused",
     "SampleError",
     "SampleRequired",
+    "TransitionsRequired",
     "UnsafeFileError",
     "UsageError",
 ]
@@ -94,6 +98,14 @@ class SampleError(InputError):
 
 class SampleRequired(SampleError):
     """A question that cannot be answered without observations."""
+
+
+class TransitionsRequired(SampleRequired):
+    """A question about what followed the observations, of a sample that does not tell."""
+
+
+class ReferenceUnfit(InputError):
+    """An earlier checkpoint that cannot be read, or is of another network: there is nothing to compare with."""
 
 
 class RewriteRefused(InputError):
