@@ -154,17 +154,19 @@ def render_html(
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
     seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> str:
     """Return a page about one run, or about several side by side.
 
     `refresh` makes the page load itself again every so many seconds, for a report on a run that is still training.
     Names from files stay text whatever they contain. Series without checkpoints give a page that says so. `prunings`
-    are results of `dormancy prune`, schema ``dormancy.prune/1``; `records`, `seen` and `compare` as for
+    are results of `dormancy prune`, schema ``dormancy.prune/1``; `records`, `seen`, `notes` and `compare` as for
     `build_view`.
     """
     return _render(
-        build_view(series, title=title, prunings=prunings, records=records, seen=seen, compare=compare), refresh
+        build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare),
+        refresh,
     )
 
 
@@ -183,6 +185,7 @@ def write_html(
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
     seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> Path:
     """Write `render_html` to a file, whole or not at all.
@@ -190,7 +193,7 @@ def write_html(
     Raises `OutputError` when the file exists and `force` is not given, when it cannot be written, and when it would be
     larger than 10 MB and `allow_large` is not given.
     """
-    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, compare=compare)
+    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare)
     page = _render(view, refresh).encode("utf-8")
     if len(page) > MOST_BYTES and not allow_large:
         size = f"{len(page) / 1e6:.0f} MB"

@@ -5,7 +5,7 @@ Whatever cannot be shown together is left out with a note in words; nothing is g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, final
@@ -18,7 +18,7 @@ from dormancy.io import TrainingRecord
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.overlap import BoolArray
 from dormancy.report.palette import SLOTS, slot_of
-from dormancy.report.wording import listed, plural, unique
+from dormancy.report.wording import count, listed, plural, shown, unique
 from dormancy.result import DormancyScan, LayerScore
 from dormancy.series import DormancySeries
 
@@ -32,6 +32,7 @@ Seen: TypeAlias = Sequence[Convolutions | None]
 
 DEFAULT_TAU = 0.1
 MOST_TAUS = 6
+LONGEST_NOTE = 300
 
 
 @final
@@ -175,6 +176,20 @@ class Inputs:
         return tuple(dict.fromkeys(name for run in self.runs for scan in run.scans for name in scan.measurements))
 
 
+def _status_notes(runs: Sequence[Run]) -> Iterator[str]:
+    """Say which runs are not finished: still training, or ended by something else than their last step."""
+    for run in runs:
+        if run.record is None or run.record.status in ("", "finished"):
+            continue
+        at = f"agent step {count(run.record.last_step)}"
+        if not run.record.running:
+            yield f"{run.label} ended early, {at}: {shown(run.record.status, LONGEST_NOTE)}."
+        else:
+            steps = run.record.config.get("agent_steps")
+            planned = f" of {count(steps)}" if isinstance(steps, int) else ""
+            yield f"{run.label} was still training when this was written: {at}{planned}."
+
+
 def _usable(series: DormancySeries) -> bool:
     return bool(series.scans) and any(layer.size for layer in series.scans[-1].layers)
 
@@ -224,11 +239,17 @@ def _kept(series: Sequence[DormancySeries], beside: Sequence[Any]) -> tuple[Any,
 
 
 def read_inputs(
-    series: Sequence[DormancySeries], records: Records = (), seen: Seen = (), *, grouped: bool = False
+    series: Sequence[DormancySeries],
+    records: Records = (),
+    seen: Seen = (),
+    *,
+    grouped: bool = False,
+    notes: Sequence[str] = (),
 ) -> Inputs:
     """Put series side by side, each with what is known of its run; those that are empty are named in `notes`.
 
-    `grouped` says that runs are shown in groups, so that no colours are needed to tell them apart.
+    `grouped` says that runs are shown in groups, so that no colours are needed to tell them apart. `notes` come before
+    those that are found here.
     """
     used = _kept(series, series)
     units = {one.step_unit for one in used}
@@ -241,5 +262,6 @@ def read_inputs(
         )
     )
     taus = _taus(used)
-    notes = _notes(series, used, len(taus), units, grouped)
+    said = (*(shown(note, LONGEST_NOTE) for note in notes), *_status_notes(runs))
+    notes = (*said, *_notes(series, used, len(taus), units, grouped))
     return Inputs(runs, _layer_scopes(used), units.pop() if same else "checkpoint", taus[:MOST_TAUS], notes)

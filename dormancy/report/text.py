@@ -90,10 +90,11 @@ def to_markdown(
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
     seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> str:
     """Return the verdict, the table of layers and the course of dormancy and rank as Markdown."""
-    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, compare=compare)
+    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare)
     return "\n".join(_markdown(view))
 
 
@@ -104,10 +105,11 @@ def to_json(
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
     seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> str:
     """Return everything the report shows, schema dormancy.report/1, and under "series" the scans it was made from."""
-    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, compare=compare)
+    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare)
     data: dict[str, Any] = payload(view)
     data["series"] = [one.to_dict() for one in series]
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"

@@ -160,16 +160,17 @@ def build_view(
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
     seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> ReportView:
     """Compute everything that a report on these series shows; series without checkpoints become a note.
 
     `prunings` are results of `dormancy prune`, schema ``dormancy.prune/1``; they get a chapter. `records` hold what
     each series' run wrote about itself (`dormancy.io.read_training`), `seen` the convolutions of its last checkpoint
-    (`dormancy.convolutions.see_convolutions`). `compare` names a setting of their
+    (`dormancy.convolutions.see_convolutions`). `notes` are said on top. `compare` names a setting of their
     configurations: then the runs are grouped by it over their seeds. Raises `UsageError` when that cannot be done.
     """
-    inputs = read_inputs(series, records, seen, grouped=compare is not None)
+    inputs = read_inputs(series, records, seen, grouped=compare is not None, notes=notes)
     named = shown(title, 160) if title else None
     if not inputs.runs:
         return _empty_view(inputs, named)

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.cli.runs import Dormancy
@@ -200,3 +202,26 @@ def test_maps_of_a_network_without_convolutions(dormancy: Dormancy, series_folde
     assert refused.code == 2
     assert "no convolutions" in refused.err
     assert dormancy("report", series_folder, "-o", tmp_path / "yes.html").code == 0
+
+
+def test_parquet_holds_what_csv_holds(dormancy: Dormancy, saved: Path, tmp_path: Path) -> None:
+    path, text = tmp_path / "tables.parquet", tmp_path / "tables.csv"
+    assert dormancy("report", saved, "--format", "parquet", "-o", path).code == 0
+    assert dormancy("report", saved, "--format", "csv", "-o", text).code == 0
+    found, expected = pd.read_parquet(path), pd.read_csv(text)
+    assert len(found) > 10
+    assert list(found.columns) == list(expected.columns)
+    assert found["value"].tolist() == expected["value"].tolist()
+    assert found["metric"].tolist() == expected["metric"].tolist()
+
+
+def test_parquet_needs_a_file_and_a_writer(
+    dormancy: Dormancy, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unnamed = dormancy("report", saved, "--format", "parquet")
+    assert (unnamed.code, "--output FILE.parquet" in unnamed.err) == (2, True)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    without = dormancy("report", saved, "--format", "parquet", "-o", tmp_path / "tables.parquet")
+    assert (without.code, without.err.count("\n")) == (2, 1)
+    assert "pip install 'dormancy[parquet]'" in without.err
+    assert not (tmp_path / "tables.parquet").exists()

@@ -51,6 +51,23 @@
     if (checked) choose(Number(checked.value));
   }
 
+  // --- a page on runs that still train: it loads itself again, and what was chosen outlives that ---------------------
+  const live = document.querySelector(".live");
+  const kept = () => (live && history.state) || {};
+  const remember = (what) => { if (live) history.replaceState({ ...kept(), ...what }, ""); };
+  if (live) {
+    const pause = live.querySelector("input");
+    live.querySelector("label").hidden = false;
+    pause.checked = Boolean(kept().paused);
+    pause.addEventListener("change", () => remember({ paused: pause.checked }));
+    setInterval(() => { if (!pause.checked) location.reload(); }, 1000 * Number(live.dataset.seconds));
+    if (switcher) {
+      const before = all("input", switcher).find((input) => input.value === kept().tau);
+      if (before) { before.checked = true; choose(Number(before.value)); }
+      switcher.addEventListener("change", (event) => remember({ tau: event.target.value }));
+    }
+  }
+
   // --- sorting -----------------------------------------------------------------------------------------------------
   function compare(first, second, down) {
     const [a, b] = [first, second].map((cell) => (cell.dataset.v === undefined ? NaN : Number(cell.dataset.v)));
@@ -226,7 +243,7 @@
     const select = picker.elements.panel;
     const panels = data.figures[picker.dataset.figure].panels;
     const scale = data.scales.neurons;
-    let kept = null;
+    let chosen = null;
     picker.hidden = false;
     picker.addEventListener("submit", (event) => event.preventDefault());
 
@@ -249,7 +266,8 @@
       return levels;
     }
     function keep(index, row) {
-      kept = [index, row];
+      chosen = [index, row];
+      remember({ [picker.dataset.figure]: [index, panels[index].rows[row]] });
       input.value = panels[index].rows[row];
       if (select) select.value = index;
       input.max = panels[index].rows.length - 1;
@@ -265,7 +283,7 @@
         const where = `${data.unit} ${number(panels[index].columns[column])}`;
         showTip([`neuron ${panels[index].rows[row]}`, `${where}: ${scoreWords(levels[column], scale)}`], event.clientX, event.clientY);
       });
-      image.addEventListener("pointerleave", () => { hideTip(); if (kept) tell(...kept); });
+      image.addEventListener("pointerleave", () => { hideTip(); if (chosen) tell(...chosen); });
       image.addEventListener("click", (event) => keep(index, place(event, image, panels[index])[0]));
     });
     picker.addEventListener("input", () => {
@@ -274,7 +292,12 @@
       if (row >= 0) keep(index, row);
       else output.textContent = `No neuron ${input.value}: they are numbered 0 to ${panels[index].rows.length - 1}.`;
     });
-    if (switcher) switcher.addEventListener("change", () => { if (kept) tell(...kept); });
+    if (switcher) switcher.addEventListener("change", () => { if (chosen) tell(...chosen); });
+    const before = kept()[picker.dataset.figure];
+    if (before && panels[before[0]]) {
+      const row = panels[before[0]].rows.indexOf(before[1]);
+      if (row >= 0) keep(before[0], row);
+    }
   }
 
   // --- overlap of two checkpoints ---------------------------------------------------------------------------------
