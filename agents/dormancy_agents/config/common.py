@@ -98,6 +98,10 @@ class CommonConfig:
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")
 
+    def for_evaluation(self) -> Self:
+        """Return the configuration of the environment that the agent is evaluated in."""
+        return self
+
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow from others where nobody gave them; `published` is what the presets say."""
         usual = self.replay_ratio <= published.replay_ratio  # .25 for DQN, 1 for DrQ
