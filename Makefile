@@ -77,9 +77,12 @@ bench: $(VENV)/.installed-dev  ## measure what a scan costs
 
 fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in an environment of their own
 	$(PYTHON) -m venv $(VENV)-fixtures
-	$(VENV)-fixtures/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch safetensors stable-baselines3 sb3-contrib
+	$(VENV)-fixtures/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch safetensors stable-baselines3 sb3-contrib flax
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_foreign.py
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_templates.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_modules.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_flax.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_programs.py
 
 format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

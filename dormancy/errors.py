@@ -9,6 +9,7 @@
     │   ├── FileError              3   missing, not a regular file, truncated, damaged
     │   │   └── UnsafeFileError    3   it would run code, or is built to exhaust the machine
     │   ├── FormatError            3   readable, but not a kind of file that is known here
+    │   ├── KeyNeeded              3   a file holds several networks, and one must be chosen
     │   ├── ArchitectureUnknown    3   parameters without a network to put them in
     │   ├── NetworkError           3   the network cannot be traced or does not take this input
     │   ├── SampleError            3   the sample does not fit the schema or the network
@@ -28,6 +29,7 @@ __all__ = [
     "FileError",
     "FormatError",
     "InputError",
+    "KeyNeeded",
     "NetworkError",
     "OutputError",
     "PartialFailure",
@@ -76,6 +78,10 @@ class FormatError(InputError):
 
 class ArchitectureUnknown(InputError):
     """Parameters whose network could not be told; the message names the flags to give."""
+
+
+class KeyNeeded(InputError):
+    """A file holds several networks, and which one is meant is not said, or not one of them."""
 
 
 class NetworkError(InputError):

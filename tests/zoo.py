@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dormancy.networks import ImpalaNetwork, MinAtarNetwork, MLPNetwork, NatureNetwork
+from dormancy.networks import ImpalaNetwork, MinAtarNetwork, MLPNetwork, NatureNetwork, SACNetwork
 
 Entry = Callable[[], tuple[nn.Module, Any]]
 ZOO: dict[str, Entry] = {}
@@ -403,3 +403,9 @@ def _() -> tuple[nn.Module, Any]:
         return m.b(y * torch.sigmoid(y))
 
     return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2)), torch.randn(7, 5)
+
+
+@entry("sac")
+def _() -> tuple[nn.Module, Any]:
+    inputs = {"observations": torch.randn(7, 5), "actions": torch.rand(7, 2) * 2 - 1}
+    return SACNetwork(5, 2, hidden={"actor": (8, 6), "q1": (9, 7), "q2": (4,)}), inputs

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dormancy_agents.agent import learner_state, load_learner_state
+from dormancy_agents.captured import GradientStep
 from dormancy_agents.config import DiscreteConfig, DQNConfig
 from dormancy_agents.envs import RecordedEnvironment, make_environment
 from dormancy_agents.fixed import first_network, fixed_targets
 from dormancy_agents.interventions import Interventions, Row, Statistics
-from dormancy_agents.layout import channels_last
+from dormancy_agents.layout import channels_last, to_device
 from dormancy_agents.offline import learn_offline, recorded_replay
 from dormancy_agents.replay import Batch, Replay
 from dormancy_agents.schedules import epsilon_at, gradient_steps_due
 from dormancy_agents.session import Outcome, Session
-from dormancy_agents.setup import adam, autocast, empty_replay, network_spec, prepare_device
+from dormancy_agents.setup import adam, autocast, empty_replay, graph_kind, network_spec, prepare_device
 from dormancy_agents.streams import Streams
 from dormancy_agents.targets import double_target, max_target, td_loss
 
@@ -94,6 +95,7 @@ class DQN:
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"adam": self.optimizer}
         self.replay: Replay = recorded_replay(config, self.env) if config.offline else empty_replay(config, self.env)
         self.interventions = Interventions(config, self.online, [self.optimizer], self.streams.integer("recycling"))
+        self._take_gradient_step = GradientStep(self._update, [self.optimizer], graph_kind(config))
         self.agent_step = self.gradient_step = 0
 
     def act(self, observation: NDArray[Any]) -> int:
@@ -108,8 +110,8 @@ class DQN:
         if rng.random() < epsilon:
             return int(rng.integers(self.env.actions))
         with torch.inference_mode():
-            values = self.online(torch.from_numpy(observation).unsqueeze(0).to(self.config.device))
-            return int(values.argmax())
+            values = self.online(to_device(observation, self.config.device).unsqueeze(0))
+            return int(values.argmax())  # on a GPU the one moment of an agent step that waits for it
 
     def epsilon(self) -> float:
         """Return the current share of random actions."""
@@ -130,21 +132,24 @@ class DQN:
         warmup, ratio = self.config.warmup_agent_steps, self.config.replay_ratio
         return gradient_steps_due(self.agent_step, warmup=warmup, replay_ratio=ratio)
 
-    def learn(self) -> dict[str, Tensor]:
+    def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step on a batch of the replay and return its loss."""
-        config, batch = self.config, self.batch()
-        with autocast(config):
-            loss = self._loss(self.online(batch.observations), batch)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        losses = self._take_gradient_step(self.batch())
         self.gradient_step += 1
-        return {"loss": loss.detach()}
+        return losses
 
     def batch(self) -> Batch:
         """Draw the transitions of a gradient step."""
         config = self.config
         return self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
+
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
+        with autocast(self.config):
+            loss = self._loss(self.online(batch.observations), batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.detach()}
 
     def _loss(self, values: Tensor, batch: Batch) -> Tensor:
         if self.fixed is not None:
@@ -188,3 +193,4 @@ class DQN:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a saved run, bit for bit."""
         load_learner_state(self, state)
+        self._take_gradient_step.forget()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import sys
 from contextlib import suppress
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["channels_last", "interleave", "keep_freed_memory"]
+__all__ = ["channels_last", "interleave", "keep_freed_memory", "to_device"]
 
 FOUR_BYTES = 4
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of the GNU C library
@@ -32,6 +34,17 @@ def interleave(planes: Tensor, out: Tensor) -> Tensor:
     for plane in (planes[2], planes[1], planes[0]):
         torch.add(plane.to(torch.int32), words, alpha=256, out=words)  # wraps into the sign bit, as it should
     return out
+
+
+def to_device(array: NDArray[Any], device: str | torch.device) -> Tensor:
+    """Return an array as a tensor on a device; on the CPU they share memory, on the way to a GPU nobody waits.
+
+    The pinned copy is not used again before the transfer has read it: PyTorch's allocator sees to that.
+    """
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def channels_last(network: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dormancy.errors import UsageError
-from dormancy_agents.layout import interleave
+from dormancy_agents.layout import interleave, to_device
 from dormancy_agents.targets import n_step
 
 __all__ = ["Batch", "Records", "Replay"]
@@ -123,9 +123,15 @@ class Replay:
         self._newest += 1
         row = self._newest % self.capacity
         frame = observation if self.frame_stack is None else observation[-1]
-        self._frames[row] = torch.from_numpy(frame).reshape(-1)
+        self._frames[row] = self._tensor(frame.reshape(-1))
         self._age[row], self._episode[row], self._acted[row] = age, self.episodes, False
         self._terminated[row] = self._truncated[row] = False
+
+    def give_up(self) -> None:
+        """End an open episode where it is: its last transition is a truncation."""
+        if not self._ended:
+            self._truncated[(self._newest - 1) % self.capacity] = self._age[self._newest % self.capacity] > 0
+            self._ended = True
 
     # Saving
 
@@ -242,7 +248,7 @@ class Replay:
         return self._buffers[name, rows]
 
     def _tensor(self, array: Array) -> Tensor:
-        return torch.from_numpy(array).to(self._frames.device)
+        return to_device(array, self._frames.device)
 
     def records(self, positions: Positions) -> Records:
         """Return what is known of the transitions at `positions`."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from math import prod
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from dormancy.errors import UsageError
 from dormancy.networks import NetworkSpec
@@ -19,7 +19,7 @@ from dormancy_agents.layout import keep_freed_memory
 from dormancy_agents.replay import Replay
 from dormancy_agents.runlog import versions
 
-__all__ = ["adam", "autocast", "describe", "empty_replay", "network_spec", "prepare_device"]
+__all__ = ["adam", "autocast", "describe", "empty_replay", "graph_kind", "network_spec", "prepare_device"]
 
 PIXEL_SCALE = 1 / 255
 
@@ -35,6 +35,8 @@ def prepare_device(config: CommonConfig) -> None:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise UsageError(f"no device {config.device!r}: torch {torch.__version__} sees {found} GPUs; use --device cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams and graphs are made on the current one
     keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -43,17 +45,27 @@ def prepare_device(config: CommonConfig) -> None:
 
 def autocast(config: CommonConfig) -> AbstractContextManager[None]:
     """Return the context of forward passes: with precision bf16, products are computed in bfloat16."""
-    kind, lower = torch.device(config.device).type, config.precision == "bf16"
-    found: AbstractContextManager[None] = torch.autocast(kind, torch.bfloat16, enabled=lower)
+    if config.precision != "bf16":
+        return nullcontext()  # an autocast that is off costs as much as a small product
+    found: AbstractContextManager[None] = torch.autocast(torch.device(config.device).type, torch.bfloat16)
     return found
 
 
-def adam(config: CommonConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+def adam(config: CommonConfig, parameters: Iterable[Tensor]) -> torch.optim.Adam:
     """Return the fused Adam of a configuration; weight decay is L2, added to the gradient before Adam."""
-    decay = config.weight_decay
     return torch.optim.Adam(
-        parameters, lr=config.learning_rate, eps=config.adam_epsilon, weight_decay=decay, fused=True
+        parameters,
+        lr=config.learning_rate,
+        eps=config.adam_epsilon,
+        weight_decay=config.weight_decay,
+        fused=True,
+        capturable=graph_kind(config) == "cuda",
     )
+
+
+def graph_kind(config: CommonConfig) -> str:
+    """Say how `GradientStep` works on this device: as a recorded graph on a GPU, unless the configuration says no."""
+    return "cuda" if torch.device(config.device).type == "cuda" and config.cuda_graph else "none"
 
 
 def empty_replay(config: CommonConfig, env: Environment) -> Replay:

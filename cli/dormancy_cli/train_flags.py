@@ -10,7 +10,7 @@ from typing import Annotated, Any, final
 
 import typer
 
-from dormancy_agents.config import Algorithm
+from dormancy_agents.config import Algorithm, CommonConfig
 from dormancy_agents.config.kinds import kinds
 from dormancy_cli import options
 
@@ -53,7 +53,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("replay_capacity", "N", "Observations in the replay.", ("--capacity",)),
     Flag("warmup_agent_steps", "N", "Random agent steps first.", ("--warmup",)),
     Flag("double", "", "Double Q-learning."),
-    Flag("offline", "FILE", "Learn from a sample of consecutive steps and never act.", default="act"),
+    Flag("offline", "FILE|RUN", "Learn from a recorded sample, or a run's replay, and never act.", default="act"),
     Flag("targets", "KIND", "bootstrap, random-network, random-values or teacher."),
     Flag("teacher", "CKPT", "Checkpoint whose values are the targets.", default="none"),
     Flag("initial", "CKPT", "Checkpoint whose weights to begin with.", default="fresh weights"),
@@ -72,8 +72,11 @@ FLAGS: tuple[Flag, ...] = (
         "resume_period_agent_steps", "N", "Agent steps between states to resume from; 0: none.",
         ("--resume-period",),
     ),
+    Flag("evaluation_period_agent_steps", "N", "Agent steps between evaluations; 0: none.", ("--evaluation-period",)),
+    Flag("evaluation_episodes", "N", "Episodes of an evaluation."),
     Flag("sample_size", "N", "Observations in a sample."),
     Flag("precision", "KIND", "float32, tf32 or bf16."),
+    Flag("tensorboard", "", "Also write curves and histograms for TensorBoard."),
     Flag("device", "DEVICE", "cpu, cuda or cuda:N."),
     Flag("threads", "N", "CPU threads.", default="as PyTorch chooses"),
 )  # fmt: skip
@@ -85,7 +88,7 @@ def _option(metavar: str, help: str, *names: str) -> Any:
 
 
 FIXED: Mapping[str, Any] = {
-    "env": Annotated[str | None, _option("ID", "ALE/Breakout-v5, CartPole-v1, ...", "--env")],
+    "env": Annotated[str | None, _option("ID", "ALE/Breakout-v5, CartPole-v1, HalfCheetah-v5, ...", "--env")],
     "out": Annotated[
         Path | None, _option("DIR", "Run folder to make; default: runs/<algorithm>-<env>-seed<seed>.", "--out")
     ],
@@ -134,11 +137,13 @@ def _mine(algorithm: Algorithm) -> Iterator[Flag]:
 
 def _of_fields(algorithm: Algorithm) -> Iterator[tuple[str, Any]]:
     defaults = {field.name: field.default for field in fields(algorithm.config)}
+    common = {field.name: field.default for field in fields(CommonConfig)}
     known = kinds(algorithm.config)
     for flag in _mine(algorithm):
         kind, default = known[flag.field].type, defaults[flag.field]
         names = flag.names or (f"--{flag.field.replace('_', '-')}",)
-        usual = "" if default is False else f" Default: {flag.default or default}."
+        own = default != common.get(flag.field, default)
+        usual = "" if default is False else f" Default: {flag.default if flag.default and not own else default}."
         yield flag.option, Annotated[kind | None, _option(flag.metavar, f"{flag.help}{usual}", *names)]
 
 

@@ -11,18 +11,19 @@ import contextlib
 import re
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, final
 
 from dormancy.errors import FileError, FormatError, UnsafeFileError
 from dormancy.io.files import one_line, printable
 
-__all__ = ["TorchArchive", "list_members", "read_stored", "read_torch_archive"]
+__all__ = ["TorchArchive", "check_inflated", "list_members", "read_storages", "read_stored", "read_torch_archive"]
 
 MAX_MEMBERS = 20_000
 MAX_DIRECTORY = 4 << 20
 MAX_PICKLE = 16 << 20
+MAX_CODE = 64 << 20
 """Bounds far above real checkpoints (a hundred members, a pickle of some kB): they bound the time a check may take."""
 
 _READ_SIZE = 1 << 20
@@ -56,6 +57,30 @@ def read_torch_archive(stream: BinaryIO, path: object) -> TorchArchive:
         root = check.names()
         check.places(directory)
         return check.content(root)
+
+
+def read_storages(stream: BinaryIO, path: object, keys: Iterable[str]) -> dict[str, bytearray]:
+    """Return the bytes of some storages of a torch file that `read_torch_archive` has checked, each read once.
+
+    They are stored as they are, so together they take no more memory than the file has bytes.
+    """
+    with _opened(stream, printable(path)) as (archive, _):
+        root = archive.namelist()[0].partition("/")[0]
+        return {key: bytearray(archive.read(f"{root}/data/{key}")) for key in keys}
+
+
+def check_inflated(stream: BinaryIO, path: object) -> None:
+    """Check that the members of a program, whose code torch compresses, come to no more than its file and some code.
+
+    Raises `UnsafeFileError` when they inflate to more, `FileError` when the directory is damaged.
+    """
+    name = printable(path)
+    with _opened(stream, name) as (archive, directory):
+        infos = archive.infolist()
+        code = sum(info.file_size for info in infos if info.compress_type != zipfile.ZIP_STORED)
+        data = sum(info.file_size for info in infos if info.compress_type == zipfile.ZIP_STORED)
+        if code > MAX_CODE or data > directory:
+            _unsafe(name, f"its members inflate to {code + data} bytes")
 
 
 def list_members(stream: BinaryIO, path: object) -> list[str]:

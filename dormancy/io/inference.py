@@ -35,15 +35,19 @@ MODEL = "give the network with --model package.module:factory"
 class Known:
     """What a file says beside its parameters; `activation` and `input_scale` come with where they come from.
 
-    `epsilon` is what the `library` that wrote it adds to variances by default, for each kind of normalisation.
+    `of_convolutions` is their activation, `geometry` the stride and padding of convolutions by name. `epsilon` is what
+    the `library` that wrote it adds to variances by default, for each kind of normalisation.
     """
 
     observation_shape: tuple[int, ...] | None = None
     activation: tuple[str, str] | None = None
     input_scale: tuple[float, str] | None = None
     actions: int = 0
+    of_convolutions: tuple[str, str] | None = None
+    geometry: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     epsilon: Mapping[str, float] = field(default_factory=lambda: EPSILON)
     library: str = "PyTorch"
+    layout: tuple[str, str] = ("chw", "template: PyTorch")
 
 
 @final
@@ -113,7 +117,7 @@ class _Matching:
                 self.unknown(f"--arch {self.hints.arch} has convolutions", "give --arch mlp, or leave --arch out")
             return None
         names, kernels = [layer.name for layer in layers], tuple(layer.kernel or 0 for layer in layers)
-        fitting = [name for name, trunk in TRUNKS.items() if trunk.fits(names, kernels) and self.flattens(trunk)]
+        fitting = [name for name, trunk in TRUNKS.items() if self.may_be(trunk, names, kernels)]
         chosen = [name for name in fitting if self.hints.arch in (None, "mlp", name)]
         if len(chosen) != 1 or not self.chained(layers):
             known = ", ".join(f"{name} {trunk.kernels}" for name, trunk in TRUNKS.items())
@@ -123,6 +127,20 @@ class _Matching:
             )
         self.note("convolutions", chosen[0], "flag: --arch" if self.hints.arch else "template: kernels, flatten width")
         return TRUNKS[chosen[0]]
+
+    def may_be(self, trunk: Trunk, names: Sequence[str], kernels: tuple[int, ...]) -> bool:
+        return trunk.fits(names, kernels) and self.flattens(trunk) and self.strides_like(trunk)
+
+    def strides_like(self, trunk: Trunk) -> bool:
+        """Whether the file's own modules, where it has any, stride and pad as the template does."""
+        for index, (layer, pads) in enumerate(zip(self.found.convolutions, self.plan(trunk)[0], strict=True)):
+            stride, padding = self.known.geometry.get(layer.name, (None, None))
+            of_trunk = trunk.strides[index % len(trunk.strides)]
+            if stride not in (None, of_trunk, (of_trunk, of_trunk)):
+                return False
+            if padding not in (None, 0, (0, 0), pads[0], (pads[2], pads[0])) or (padding and len(set(pads)) > 1):
+                return False
+        return True
 
     def flattens(self, trunk: Trunk) -> bool:
         """Whether some dense layer reads what the trunk leaves of the observations (the template's, if not told)."""
@@ -179,8 +197,9 @@ class _Matching:
         """Find the nonlinearity of the convolutions: a library's options speak of its dense layers only."""
         if trunk is None:
             return activation
-        chosen = self.hints.activation or trunk.activation
-        self.note("activation of convolutions", chosen, "flag: --activation" if self.hints.activation else "template")
+        said = (self.hints.activation, "flag: --activation"), self.known.of_convolutions or (None, "")
+        chosen, origin = next((each for each in said if each[0] is not None), (trunk.activation, "template"))
+        self.note("activation of convolutions", str(chosen), origin)
         return chosen
 
     def hides(self, topology: Topology) -> bool:
@@ -288,9 +307,9 @@ class _Matching:
         raise AssertionError("a template always has a scale")
 
     def layout(self) -> str:
-        layout = self.hints.layout or "chw"
+        layout, origin = (self.hints.layout, "flag: --layout") if self.hints.layout else self.known.layout
         if self.found.convolutions:
-            self.note("flatten order", layout, "flag: --layout" if self.hints.layout else "template: PyTorch")
+            self.note("flatten order", layout, origin)
         return layout
 
 

@@ -140,7 +140,7 @@ class NativeReader:
 
     def sniff(self, candidate: Candidate) -> bool:
         """Whether it is a torch zip that says it is ours."""
-        content = candidate.content if candidate.is_torch else None
+        content = candidate.content if candidate.is_plain else None
         return isinstance(content, dict) and content.get("format") == FORMAT
 
     def read(self, candidate: Candidate) -> Checkpoint:
@@ -158,6 +158,10 @@ class NativeReader:
             assumptions=fields.in_effect(),
             source=candidate.source(FORMAT),
         )
+
+    def networks(self, candidate: Candidate) -> dict[str, dict[str, Tensor]]:
+        """Return the parameters of its network."""
+        return {"": _Fields(candidate.content, printable(candidate.path)).tensors("state_dict")}
 
 
 @final

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
+from dormancy.convolutions import Convolutions
 from dormancy.errors import UsageError
 from dormancy.io import TrainingRecord
 from dormancy.metrics import FloatArray, Measurement
@@ -21,10 +22,13 @@ from dormancy.report.wording import listed, plural, unique
 from dormancy.result import DormancyScan, LayerScore
 from dormancy.series import DormancySeries
 
-__all__ = ["Inputs", "Records", "Run", "Scope", "read_inputs"]
+__all__ = ["Inputs", "Records", "Run", "Scope", "Seen", "read_inputs"]
 
 Records: TypeAlias = Sequence[TrainingRecord | None]
 """What each series' training run wrote about itself; empty, or one for each series, None where nothing is known."""
+
+Seen: TypeAlias = Sequence[Convolutions | None]
+"""What the convolutions of each series' last checkpoint look like; empty, or one for each series."""
 
 DEFAULT_TAU = 0.1
 MOST_TAUS = 6
@@ -49,6 +53,7 @@ class Run:
     series: DormancySeries
     x: FloatArray
     record: TrainingRecord | None = None
+    seen: Convolutions | None = None
 
     @property
     def last(self) -> DormancyScan:
@@ -208,33 +213,32 @@ def _notes(
     return tuple(notes)
 
 
-def _paired(
-    series: Sequence[DormancySeries], records: Records
-) -> tuple[tuple[DormancySeries, ...], tuple[TrainingRecord | None, ...]]:
-    """Return the series that are not empty, each with its record."""
-    pairs = zip(series, records or [None] * len(series), strict=True)
-    used = [(one, record) for one, record in pairs if _usable(one)]
-    return tuple(one for one, _ in used), tuple(record for _, record in used)
+def _steps(series: DormancySeries, same_unit: bool) -> FloatArray:
+    return np.asarray(series.steps if same_unit else range(len(series.scans)), dtype=np.float64)
 
 
-def read_inputs(series: Sequence[DormancySeries], records: Records = (), grouped: bool = False) -> Inputs:
-    """Put series side by side, each with its run's own record; those that are empty are named in `notes`.
+def _kept(series: Sequence[DormancySeries], beside: Sequence[Any]) -> tuple[Any, ...]:
+    """Return what belongs to the series that are not empty."""
+    pairs = zip(series, beside or [None] * len(series), strict=True)
+    return tuple(each for one, each in pairs if _usable(one))
+
+
+def read_inputs(
+    series: Sequence[DormancySeries], records: Records = (), seen: Seen = (), *, grouped: bool = False
+) -> Inputs:
+    """Put series side by side, each with what is known of its run; those that are empty are named in `notes`.
 
     `grouped` says that runs are shown in groups, so that no colours are needed to tell them apart.
     """
-    used, kept = _paired(series, records)
+    used = _kept(series, series)
     units = {one.step_unit for one in used}
     same = len(units) == 1
     labels = unique((one.name for one in used), limit=36)
     runs = tuple(
-        Run(
-            label,
-            slot_of(index),
-            one,
-            np.asarray(one.steps if same else range(len(one.scans)), dtype=np.float64),
-            record,
+        Run(label, slot_of(index), one, _steps(one, same), record, looked)
+        for index, (label, one, record, looked) in enumerate(
+            zip(labels, used, _kept(series, records), _kept(series, seen), strict=True)
         )
-        for index, (label, one, record) in enumerate(zip(labels, used, kept, strict=True))
     )
     taus = _taus(used)
     notes = _notes(series, used, len(taus), units, grouped)

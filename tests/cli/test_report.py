@@ -174,3 +174,29 @@ def test_runs_that_differ_in_one_setting_are_compared(dormancy: Dormancy, series
     refused = dormancy("report", tmp_path / "all", "--compare", "sede", "-o", tmp_path / "page.html")
     assert refused.code == 2
     assert refused.err.splitlines()[-1].endswith("(did you mean 'seed'?)")
+
+
+def test_activation_maps_of_chosen_neurons(dormancy: Dormancy, tmp_path: Path) -> None:
+    run = Path(__file__).parents[2] / "fixtures" / "breakout-redo" / "checkpoints" / "step_000042000.pt"
+    page = tmp_path / "page.html"
+    assert dormancy("report", run, "-o", page, "--neurons", "conv2:3,5", "-q").code == 0
+    text = page.read_text()
+    for neuron in (3, 5):
+        assert f'<tr data-of="neurons-1" data-panel="0" data-neuron="{neuron}">' in text
+    assert text.count("asked for") >= 2
+    for given, code, reason in (
+        ("conv9:1", 2, "did you mean 'conv"),
+        ("conv1:64", 2, "numbered 0 to 7"),
+        ("conv1", 2, "write LAYER:NUMBER"),
+    ):
+        refused = dormancy("report", run, "-o", tmp_path / "no.html", "--neurons", given)
+        assert refused.code == code
+        assert reason in refused.err
+    assert not (tmp_path / "no.html").exists()
+
+
+def test_maps_of_a_network_without_convolutions(dormancy: Dormancy, series_folder: Path, tmp_path: Path) -> None:
+    refused = dormancy("report", series_folder, "-o", tmp_path / "no.html", "--neurons", "fc1:1")
+    assert refused.code == 2
+    assert "no convolutions" in refused.err
+    assert dormancy("report", series_folder, "-o", tmp_path / "yes.html").code == 0

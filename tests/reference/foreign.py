@@ -134,6 +134,72 @@ def nature(prefix: str, first: int, dense: str) -> Forward:
     return images(strides, [dense])
 
 
+def group_norm(w: Weights, name: str, x: Floats, groups: int) -> Floats:
+    parts = x.reshape(len(x), groups, -1)
+    centred = parts - parts.mean(axis=2, keepdims=True)
+    scaled = (centred / np.sqrt((centred**2).mean(axis=2, keepdims=True) + 1e-5)).reshape(x.shape)
+    return scaled * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+
+def gelu_tanh(x: Floats) -> Floats:
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def silu(x: Floats) -> Floats:
+    return x / (1 + np.exp(-x))
+
+
+def module_actor(w: Weights, given: Inputs) -> list[Floats]:
+    x = group_norm(w, "1", affine(w, "0", rows(given)), 3)
+    first = np.where(x > 0, x, 0.2 * x)
+    return [first, gelu_tanh(layer_norm(w, "3.2", affine(w, "3.0", first), eps=1e-3))]
+
+
+def module_critic(w: Weights, given: Inputs) -> list[Floats]:
+    return [relu(affine(w, "0", rows(given)))]
+
+
+def module_sequence(w: Weights, given: Inputs) -> list[Floats]:
+    padded = np.pad(pixels(given), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    first = silu(batch_norm(w, "1", conv(w, "0", padded, 2)))
+    halves = np.split(np.pad(pooled(first), ((0, 0), (0, 0), (1, 1), (1, 1))), 2, axis=1)
+    weights, biases = np.split(w["4.weight"], 2), np.split(w["4.bias"], 2)
+    x = np.concatenate([convolve(*each, 1) for each in zip(halves, weights, biases, strict=True)], axis=1)
+    second = np.where(x > 0, x, 0.5 * np.expm1(np.minimum(x, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(second, (3, 3), axis=(2, 3))[:, :, ::3, ::3].mean(axis=(4, 5))
+    return [first, second, np.log1p(np.exp(affine(w, "8", windows.reshape(len(x), -1))))]
+
+
+def flax_nature(padding: str) -> Forward:
+    """As Dopamine writes it: features are flattened by position, then channel."""
+
+    def forward(w: Weights, given: Inputs) -> list[Floats]:
+        x, found = pixels(given), []
+        for name, stride in (("Conv_0", 4), ("Conv_1", 2), ("Conv_2", 1)):
+            x = pad_same(x, w[f"{name}.weight"].shape[-1], stride) if padding == "SAME" else x
+            x = relu(conv(w, name, x, stride))
+            found.append(x)
+        return [*found, relu(affine(w, "Dense_0", x.transpose(0, 2, 3, 1).reshape(len(x), -1)))]
+
+    return forward
+
+
+def flax_normed(w: Weights, given: Inputs) -> list[Floats]:
+    first = relu(layer_norm(w, "LayerNorm_0", affine(w, "Dense_0", rows(given)), eps=1e-6))
+    return [first, relu(layer_norm(w, "LayerNorm_1", affine(w, "Dense_1", first), eps=1e-6))]
+
+
+def program_frames(w: Weights, given: Inputs) -> list[Floats]:
+    first = relu(conv(w, "eye", pixels(given), 4))
+    second = silu(conv(w, "next", np.pad(first, ((0, 0), (0, 0), (1, 1), (1, 1))), 2))
+    return [first, second, elu(affine(w, "body", second.mean(axis=(2, 3))))]
+
+
+def program_critic(w: Weights, given: Inputs) -> list[Floats]:
+    first = np.tanh(affine(w, "first", rows(given)))
+    return [first, relu(affine(w, "second", first))]
+
+
 FORWARD: dict[str, Forward] = {
     "sb3_dqn.zip|q_net": mlp(["q_net.0", "q_net.2"]),
     "sb3_qrdqn.zip|quantile_net": mlp(["quantile_net.0", "quantile_net.2"]),
@@ -160,6 +226,18 @@ FORWARD: dict[str, Forward] = {
     "pqn.cleanrl_model|": pqn,
     "layer_norm_behind.pt|": norm_behind,
     "batch_norm.pt|": batch_normed,
+    "flax_nature_same.msgpack|": flax_nature("SAME"),
+    "flax_nature_valid.msgpack|": flax_nature("VALID"),
+    "flax_c51.cleanrl_model|": mlp(["Dense_0", "Dense_1"]),
+    "flax_td3.cleanrl_model|0": mlp(["Dense_0", "Dense_1"]),
+    "flax_state.msgpack|": flax_normed,
+    **{f"{name}|": program_frames for name in ("script_scripted.pt", "script_traced.pt", "export_frames.pt2")},
+    **{f"{name}|": program_critic for name in ("script_critic.pt", "export_critic.pt2")},
+    "export_fixed.pt2|": mlp(["network.0", "network.2"]),
+    "module_sequence.pt|": module_sequence,
+    "module_atari.pt|": nature("network", 0, "network.7"),
+    "module_agent.pt|actor/body": module_actor,
+    "module_agent.pt|critic": module_critic,
     "sac.pt|actor": mlp(["linear1", "linear2"]),
     "sac.pt|critic": mlp(["linear1", "linear2"], ["linear4", "linear5"]),
 }

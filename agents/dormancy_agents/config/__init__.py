@@ -6,6 +6,7 @@ from dormancy_agents.config.discrete import DiscreteConfig
 from dormancy_agents.config.dqn import DQNConfig
 from dormancy_agents.config.drq import DrQConfig
 from dormancy_agents.config.resolve import PRESETS, Layer, Resolved, dqn_config, resolve
+from dormancy_agents.config.sac import SACConfig
 
 __all__ = [
     "ALGORITHMS",
@@ -17,6 +18,7 @@ __all__ = [
     "DrQConfig",
     "Layer",
     "Resolved",
+    "SACConfig",
     "dqn_config",
     "resolve",
 ]

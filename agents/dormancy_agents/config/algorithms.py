@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from dormancy.registry import Registry
-from dormancy_agents.config import dqn, drq
+from dormancy_agents.config import dqn, drq, sac
 from dormancy_agents.config.common import CommonConfig
 
 if TYPE_CHECKING:
@@ -61,5 +61,15 @@ ALGORITHMS.register("drq")(
         drq.task_values,
         drq.quick_values,
         "dormancy_agents.drq",
+    )
+)
+ALGORITHMS.register("sac")(
+    Algorithm(
+        "sac",
+        "Train SAC with the hyper-parameters of the paper on a MuJoCo task, or on classic control with vector actions.",
+        sac.SACConfig,
+        sac.task_values,
+        sac.quick_values,
+        "dormancy_agents.sac",
     )
 )

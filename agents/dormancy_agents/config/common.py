@@ -32,8 +32,16 @@ class CommonConfig:
     device: str = "cpu"
     threads: Natural = 0
     """CPU threads of PyTorch; 0 leaves its own choice. Results are equal bit for bit only at equal threads."""
+
+    tensorboard: bool = False
+    """Whether rows and scans are also written as TensorBoard's event files. It changes nothing else."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """float32; tf32 lets a GPU round the factors of products; bf16 computes forward passes by autocast."""
+    """float32; tf32 lets a GPU round the factors of products; bf16 computes forward passes by autocast.
+
+    A processor without instructions for it is several times slower with bf16 than with float32.
+    """
+    cuda_graph: bool = True
+    """On a GPU, record the gradient step once as a CUDA graph and replay it; elsewhere without effect."""
 
     # Network
     width: Positive = 1.0
@@ -77,6 +85,9 @@ class CommonConfig:
     checkpoint_period_agent_steps: Count = 250_000
     resume_period_agent_steps: Natural = 50_000
     """How often all that a killed run needs to go on bit for bit is saved; 0 saves none of it, not at the end."""
+    evaluation_period_agent_steps: Natural = 0
+    """How often the agent plays episodes without exploration, in an environment of their own; 0: never."""
+    evaluation_episodes: Count = 30
     sample_size: Count = 1_024
     """Observations per statistics sample; for the rank, at least as many as the last hidden layer has neurons."""
     taus: tuple[float, ...] = (0.0, 0.025, 0.1)

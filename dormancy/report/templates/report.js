@@ -172,8 +172,7 @@
     if (!times) return `${name}: never dormant at tau = ${tau}; last ${last}.`;
     let streak = 0;
     while (streak < total && dormant[total - 1 - streak]) streak += 1;
-    const since = `since ${data.unit} ${number(panel.columns[total - streak])}`;
-    const now = streak ? `${since} (${streak} in a row)` : "not now";
+    const now = streak ? `since ${data.unit} ${number(panel.columns[total - streak])} (${streak} in a row)` : "not now";
     return `${name}: dormant at ${times} of ${plural(total, "checkpoint")} at tau = ${tau}, ${now}; last ${last}.`;
   }
   function draw(name, attributes, text = "") {
@@ -197,6 +196,27 @@
     chart.append(draw("text", { x: 0, y: height - 2 }, number(panel.columns[0])));
     chart.append(draw("text", { x: width, y: height - 2, "text-anchor": "end" }, number(panel.columns[panel.columns.length - 1])));
     return chart;
+  }
+  /** The filter and the activation maps of a picked neuron, enlarged: the same pictures that the chapter on them has. */
+  function closeUp(identity, index, neuron) {
+    const ofLayer = `[data-of="${identity}"][data-panel="${index}"]`;
+    if (!document.querySelector(ofLayer)) return [];
+    const made = document.createElement("div");
+    made.className = `close run-${data.figures[identity].panels[index].slot}`;
+    const images = all(`${ofLayer}[data-neuron="${neuron}"] img`);
+    made.append(...images.map((image) => {
+      const figure = document.createElement("figure");
+      const caption = document.createElement("figcaption");
+      caption.textContent = image.alt;
+      figure.append(image.cloneNode(), caption);
+      return figure;
+    }));
+    if (!document.querySelector(`tr${ofLayer}[data-neuron="${neuron}"]`)) {
+      const note = document.createElement("p");
+      note.textContent = `Its activation maps are not in this page: ask for them with --neurons LAYER:${neuron}.`;
+      made.append(note);
+    }
+    return [made];
   }
   for (const picker of all("form.picker")) {
     const figure = document.getElementById(picker.dataset.figure);
@@ -233,6 +253,8 @@
       input.value = panels[index].rows[row];
       if (select) select.value = index;
       input.max = panels[index].rows.length - 1;
+      all(".close", picker).forEach((old) => old.remove());
+      picker.append(...closeUp(picker.dataset.figure, index, panels[index].rows[row]));
       return tell(index, row);
     }
     rasters.forEach((raster, index) => {

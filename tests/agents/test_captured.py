@@ -1,0 +1,117 @@
+"""A prepared gradient step is the same gradient step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from dormancy_agents.captured import GradientStep
+from dormancy_agents.config import dqn_config
+from dormancy_agents.dqn import DQN
+
+SMALL = {"hidden": (16,), "width": 0.1, "batch_size": 4, "warmup_agent_steps": 50, "threads": 1, "replay_capacity": 500}
+
+
+def agent_on_breakout(**settings: object) -> DQN:
+    """An agent that has seen 60 random steps and learned nothing yet."""
+    agent = DQN(dqn_config("ALE/Breakout-v5", {**SMALL, **settings}))
+    agent.replay.begin(agent.env.reset())
+    for _ in range(60):
+        action = int(agent.streams.exploration.integers(4))
+        step = agent.env.step(action)
+        agent.replay.add(action, step.reward, step.terminated, step.truncated, step.observation)
+        if step.terminated or step.truncated:
+            agent.replay.begin(agent.env.reset())
+    return agent
+
+
+def prepare(agent: DQN, kind: str) -> None:
+    agent._take_gradient_step = GradientStep(agent._update, [agent.optimizer], kind)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[DQN, DQN]]:
+    """Two equal agents; the second prepares its gradient steps as for a graph."""
+    plain, prepared = agent_on_breakout(), agent_on_breakout()
+    prepare(prepared, "rehearsed")
+    yield plain, prepared
+    plain.env.close()
+    prepared.env.close()
+
+
+def assert_equal(first: DQN, second: DQN) -> None:
+    for (name, mine), theirs in zip(first.online.named_parameters(), second.online.parameters(), strict=True):
+        assert torch.equal(mine, theirs), name
+        states = zip(first.optimizer.state[mine].items(), second.optimizer.state[theirs].values(), strict=True)
+        assert all(torch.equal(one, other) for (_, one), other in states), name
+
+
+def test_prepared_steps_are_the_plain_ones_bit_for_bit(pair: tuple[DQN, DQN]) -> None:
+    plain, prepared = pair
+    for _ in range(5):
+        assert torch.equal(plain.learn()["loss"], prepared.learn()["loss"])
+        assert_equal(plain, prepared)
+    assert plain.gradient_step == prepared.gradient_step == 5
+
+
+def test_preparing_in_the_middle_of_a_run_leaves_no_trace(pair: tuple[DQN, DQN]) -> None:
+    plain, prepared = pair
+    for step in range(6):
+        if step == 3:
+            prepared._take_gradient_step.forget()  # the optimizer has state by now, which is put back
+        plain.learn()
+        prepared.learn()
+    assert_equal(plain, prepared)
+
+
+def test_the_random_generator_is_put_back(pair: tuple[DQN, DQN]) -> None:
+    _, prepared = pair
+    update = prepared._update
+    drawn: list[float] = []
+
+    def drawing(batch: object) -> dict[str, torch.Tensor]:
+        drawn.append(float(torch.rand(())))
+        return update(batch)  # type: ignore[arg-type]
+
+    prepared._take_gradient_step = GradientStep(drawing, [prepared.optimizer], "rehearsed")
+    torch.manual_seed(0)
+    expected = float(torch.rand(()))
+    torch.manual_seed(0)
+    prepared.learn()
+    assert drawn[-1] == expected
+    assert len(drawn) > 1  # there were rehearsals, which drew too
+
+
+def test_the_target_and_recycled_weights_reach_a_prepared_step(pair: tuple[DQN, DQN]) -> None:
+    plain, prepared = pair
+    for agent in pair:
+        agent.learn()
+        agent.update_target()
+        with torch.no_grad():
+            agent.online.get_parameter("fc1.weight")[0] = 0.5
+        agent.learn()
+    assert_equal(plain, prepared)
+
+
+def test_a_resumed_agent_forgets_its_preparation(pair: tuple[DQN, DQN]) -> None:
+    plain, prepared = pair
+    for agent in pair:
+        agent.learn()
+        agent.load_state(agent.state())  # replaces the tensors of the optimizer
+        agent.learn()
+    assert_equal(plain, prepared)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_recorded_graph_learns_what_the_calls_do(precision: str) -> None:
+    plain = agent_on_breakout(device="cuda", precision=precision, cuda_graph=False)
+    graph = agent_on_breakout(device="cuda", precision=precision)
+    for _ in range(20):
+        expected, found = float(plain.learn()["loss"]), float(graph.learn()["loss"])
+        assert found == pytest.approx(expected, rel=1e-3)
+    for mine, theirs in zip(plain.online.parameters(), graph.online.parameters(), strict=True):
+        np.testing.assert_allclose(theirs.detach().cpu(), mine.detach().cpu(), rtol=1e-3, atol=1e-5)
+    plain.env.close()
+    graph.env.close()
