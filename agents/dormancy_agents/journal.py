@@ -97,7 +97,8 @@ class Journal:
     def _evaluation_row(self) -> None:
         agent, episodes = self._agent, self._config.evaluation_episodes
         seed = agent.streams.integer("evaluation", agent.agent_step)
-        played = play(make_environment(self._config.for_evaluation(), seed), agent.evaluation_action, episodes, seed)
+        env = make_environment(self._config.for_evaluation(), seed)
+        played = play(env, agent.evaluation_action, episodes, seed)
         returns, lengths = [each.value for each in played], [each.agent_steps for each in played]
         mean = sum(returns) / episodes
         self._row(

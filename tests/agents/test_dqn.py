@@ -99,6 +99,16 @@ def test_looking_at_a_network_does_not_change_its_training(recycling: list[str],
     assert equal_weights(train(tmp_path / "often", *common, *often), train(tmp_path / "seldom", *common, *seldom))
 
 
+def test_evaluation_does_not_change_the_training(cartpole: Run, tmp_path: Path) -> None:
+    asked = ["--set", "evaluation_period_agent_steps=200", "--set", "evaluation_episodes=3"]
+    found = train(tmp_path / "run", *CARTPOLE, "--set", "hidden=16,16", *asked)
+    assert equal_weights(cartpole, found)
+    rows = found.rows("evaluation")
+    assert [row["agent_step"] for row in rows] == [200, 400, 600]
+    assert all(len(row["returns"]) == 3 and row["mean_return"] == np.mean(row["returns"]) for row in rows)
+    assert all(row["mean_length"] == row["mean_return"] for row in rows)  # CartPole pays 1 a step
+
+
 def test_redo_recycles_at_its_period(cartpole: Run, tmp_path: Path) -> None:
     found = train(
         tmp_path / "redo", *CARTPOLE, "--set", "hidden=16,16", "--redo", "--redo-tau", "0.5", "--redo-period", "50"
