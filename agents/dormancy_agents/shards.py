@@ -28,7 +28,6 @@ ROWS = 16_384
 """Rows in a shard at most: what is held in memory while one is written or read."""
 SMALL_SHARDS = 64
 """Shards beyond those that full ones would need, before all are written anew."""
-DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class Shard(NamedTuple):
@@ -65,7 +64,7 @@ def _write(replay: Replay, path: Path, shard: Shard) -> None:
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
         for name, rows in replay.rows(shard.first, shard.stop).items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy", DATE), "w", force_zip64=True) as stream:
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, np.ascontiguousarray(rows), allow_pickle=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -42,6 +43,8 @@ def _command(algorithm: Algorithm) -> Callable[..., int]:
 
             typer.echo(as_toml(resolved), nl=False)
             return 0
+        if arguments["seeds"] is not None:
+            return _train_seeds(algorithm, resolved, arguments)
         return _train(algorithm, resolved.config, arguments)
 
     return command
@@ -84,6 +87,27 @@ def _before(arguments: Mapping[str, Any], algorithm: Algorithm) -> dict[str, Any
     from dormancy_agents.runlog import recorded_config
 
     return recorded_config(path, algorithm.name)
+
+
+def _train_seeds(algorithm: Algorithm, resolved: Resolved, arguments: Mapping[str, Any]) -> int:
+    """Train several seeds, each by this same command with the configuration put together here."""
+    from dormancy_agents.settings import as_toml
+    from dormancy_cli.train_seeds import Job, cores, train_seeds
+
+    count, config = arguments["seeds"], resolved.config
+    if count < 1:
+        raise UsageError(f"--seeds counts processes, 1 or more, not {count}")
+    options.require_device(config.device)
+    folder = arguments["out"] or Path("runs") / f"{algorithm.name}-{config.env_id.split('/')[-1]}"
+    threads = config.threads or max(1, cores() // count)
+    with TemporaryDirectory(prefix="dormancy-config-") as temporary:
+        path = Path(temporary) / "run.toml"
+        path.write_text(as_toml(resolved), encoding="utf-8")
+        common = ("train", algorithm.name, "--config", str(path), "--threads", str(threads), "--quiet")
+        again = ("--resume",) if arguments["resume"] else ()
+        seeds = range(config.seed, config.seed + count)
+        jobs = [Job(folder / f"seed{k}", (*common, *again, "--seed", str(k))) for k in seeds]
+        return train_seeds(jobs, Reporter(quiet=arguments["quiet"]))
 
 
 def _train(algorithm: Algorithm, config: CommonConfig, arguments: Mapping[str, Any]) -> int:

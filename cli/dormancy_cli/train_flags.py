@@ -96,6 +96,10 @@ FIXED: Mapping[str, Any] = {
     "resume": Annotated[
         bool, _option("", "Go on with the run in --out, bit for bit; a new run if none is.", "--resume")
     ],
+    "seeds": Annotated[
+        int | None,
+        _option("N", "Train N seeds from --seed on, a process each, in seed0, seed1, ... of --out.", "--seeds"),
+    ],
     "redo": Annotated[bool, _option("", "Short for --recycler redo.", "--redo")],
     "settings": Annotated[
         list[str] | None, _option("NAME=VALUE", "Any field of the configuration. Repeatable.", "--set")
@@ -113,7 +117,7 @@ def with_flags(algorithm: Algorithm) -> Callable[[Callable[..., int]], Callable[
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         hints = {**dict(_of_fields(algorithm)), **FIXED}
-        hints = {name: hints[name] for name in ("env", "out", "resume", "preset", "config", *hints)}
+        hints = {name: hints[name] for name in ("env", "out", "resume", "seeds", "preset", "config", *hints)}
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=hint)
             for name, hint in hints.items()

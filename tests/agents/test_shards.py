@@ -98,6 +98,16 @@ def test_a_shard_of_another_replay(wrong: str, tmp_path: Path) -> None:
         read_shards(other, tmp_path, [shard])
 
 
+def test_frames_are_packed(tmp_path: Path) -> None:
+    replay = Replay(500, (84, 84), np.dtype(np.uint8), 4)
+    black = np.zeros((4, 84, 84), np.uint8)
+    replay.begin(black)
+    for _ in range(200):
+        replay.add(0, 0.0, False, False, black)
+    (shard,) = write_shards(replay, tmp_path, [])
+    assert (tmp_path / shard.name).stat().st_size < 201 * 84 * 84 / 50
+
+
 def test_shards_are_named_by_their_rows() -> None:
     assert Shard(0, 16_384).name == "replay_000000000000_000000016384.npz"
     assert shards.is_shard(Shard(7, 9).name)
