@@ -1,112 +1,168 @@
 """Train the SAC of Stable-Baselines3 beside ours: same hyper-parameters, same environments, a run folder that reports.
 
-Usage (in an environment with stable-baselines3 and gymnasium[mujoco]; one thread, one run after the other):
+Usage (where dormancy, stable-baselines3 and gymnasium[mujoco] are installed; one thread, one run after the other):
 
     OMP_NUM_THREADS=1 python experiments/sac_baseline.py HalfCheetah-v5 0 runs/sb3-HalfCheetah-v5-seed0
 
-The folder holds ``run.json`` and ``metrics.jsonl`` as ``dormancy train`` writes them, which is all that
-``dormancy report`` reads returns from. It keeps no checkpoints. What both sides use is in `COMMON`; ours is started as
-`docs/trainers.md` tells.
+The folder is one as ``dormancy train`` writes it. Its checkpoints hold the same numbers in our own architecture, each
+with a uniform sample of their replay, so that `dormancy report` shows returns and dormancy of both sides. `SHARED` is
+what both are given; ours is started by `experiments/sac_mujoco.sh`. Not equal: initial weights, which are PyTorch's
+there and Xavier-uniform with zero biases here, and the streams of random numbers.
 """
 
 from __future__ import annotations
 
-import json
-import platform
-import sys
-import time
+import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-import stable_baselines3
+import numpy as np
 import torch
-from stable_baselines3 import SAC
+from stable_baselines3 import SAC, __version__
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
+from torch import Tensor
 
-AGENT_STEPS = 60_000
-EVALUATION_EPISODES = 10
-COMMON: dict[str, Any] = {
-    "learning_rate": 3e-4,
-    "batch_size": 256,
-    "gamma": 0.99,
-    "tau": 0.005,
-    "buffer_size": 1_000_000,
-    "learning_starts": 10_000,
-    "train_freq": 1,
-    "gradient_steps": 1,
-    "ent_coef": "auto",  # starts at 1
-    "target_entropy": "auto",  # minus the size of an action
-    "policy_kwargs": {"net_arch": [256, 256]},
+from dormancy.io import Checkpoint, ReplaySample
+from dormancy.networks import NetworkSpec
+from dormancy_agents.config import SACConfig
+from dormancy_agents.envs import make_continuous
+from dormancy_agents.evaluation import play
+from dormancy_agents.measure import build_twin, dormancy_row, scan_parameters
+from dormancy_agents.runlog import RunFolder, versions
+
+SHARED: dict[str, Any] = {
+    "agent_steps": 60_000,
+    "threads": 1,
+    "target_entropy_per_action": -1.0,
+    "reward_scale": 1.0,
+    "adam_epsilon": 1e-8,
+    "evaluation_period_agent_steps": 60_000,
+    "evaluation_episodes": 10,
+    "checkpoint_period_agent_steps": 10_000,
+    "resume_period_agent_steps": 10_000,
 }
 
 
+def their_options(config: SACConfig) -> dict[str, Any]:
+    """Say the same in their words; what is not here has the same default there."""
+    return {
+        "learning_rate": config.learning_rate,
+        "batch_size": config.batch_size,
+        "gamma": config.gamma,
+        "tau": config.target_smoothing,
+        "buffer_size": config.replay_capacity,
+        "learning_starts": config.warmup_agent_steps,
+        "ent_coef": f"auto_{config.initial_temperature}",
+        "target_entropy": "auto",  # minus the numbers of an action
+        "policy_kwargs": {"net_arch": list(config.hidden), "optimizer_kwargs": {"eps": config.adam_epsilon}},
+        "seed": config.seed,
+        "device": "cpu",
+    }
+
+
+def as_ours(model: SAC) -> dict[str, Tensor]:
+    """Give their parameters our names: the two heads of the actor become one, mean first."""
+    theirs = model.policy.state_dict()
+    towers = {"actor": "actor.latent_pi", "q1": "critic.qf0", "q2": "critic.qf1"}
+    found = {
+        f"{tower}.fc{layer}.{part}": theirs[f"{name}.{2 * layer - 2}.{part}"]
+        for tower, name in towers.items()
+        for layer in (1, 2)
+        for part in ("weight", "bias")
+    }
+    for part in ("weight", "bias"):
+        found[f"actor.head.{part}"] = torch.cat([theirs[f"actor.mu.{part}"], theirs[f"actor.log_std.{part}"]])
+        found |= {f"{tower}.head.{part}": theirs[f"{towers[tower]}.4.{part}"] for tower in ("q1", "q2")}
+    return {name: value.detach().clone() for name, value in found.items()}
+
+
 class Log(BaseCallback):
-    """Write a row for each training episode, and one at the end for episodes with the mean action."""
+    """Write what our trainer writes: episodes, checkpoints with samples and what a scan of them says, an evaluation."""
 
-    def __init__(self, path: Path, env_id: str, seed: int) -> None:
+    def __init__(self, run: RunFolder, config: SACConfig, network: NetworkSpec) -> None:
         super().__init__()
-        self._file = path.open("x", encoding="utf-8")
-        self._env = gymnasium.make(env_id)
-        self._seed = seed
-        self._started = time.monotonic()
-        self._evaluating = 0.0
-        self._episodes = 0
-
-    def _row(self, kind: str, **values: Any) -> None:
-        common = {"kind": kind, "agent_step": self.num_timesteps, "gradient_step": int(self.model._n_updates)}
-        seconds = round(time.monotonic() - self._started, 3)
-        self._file.write(json.dumps({**common, "wall_seconds": seconds, **values}) + "\n")
-        self._file.flush()
+        self.run, self.asked, self.network = run, config, network
+        self.twin, self.episodes = build_twin(network, "cpu"), 0
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
             if "episode" in info:
-                episode = info["episode"]
-                self._row(
-                    "episode", episode=self._episodes, length_agent_steps=int(episode["l"]), **{"return": episode["r"]}
-                )
-                self._episodes += 1
-        if self.num_timesteps == AGENT_STEPS:
-            began = time.monotonic()
-            returns = [self._evaluated(number) for number in range(EVALUATION_EPISODES)]
-            self._evaluating += time.monotonic() - began
-            self._row("evaluation", episodes=len(returns), returns=returns, mean_return=sum(returns) / len(returns))
+                self.episodes += 1
+                ended = {"return": float(info["episode"]["r"]), "length_agent_steps": int(info["episode"]["l"])}
+                self._row("episode", episode=self.episodes, **ended)
+        if self.num_timesteps % self.asked.checkpoint_period_agent_steps == 0:
+            self._keep()
+        if self.num_timesteps % self.asked.evaluation_period_agent_steps == 0:
+            self._evaluate()
         return True
 
-    def _evaluated(self, number: int) -> float:
-        observation, _ = self._env.reset(seed=1_000_000 + 1000 * self._seed + number)
-        total, over = 0.0, False
-        while not over:
-            action, _ = self.model.predict(observation, deterministic=True)
-            observation, reward, terminated, truncated, _ = self._env.step(action)
-            total, over = total + float(reward), terminated or truncated
-        return total
+    def _row(self, kind: str, **values: Any) -> None:
+        self.run.row(kind, self.num_timesteps, int(self.model._n_updates), **values)
 
-    def _on_training_end(self) -> None:
-        seconds = time.monotonic() - self._started - self._evaluating
-        self._row("throughput", training_seconds=round(seconds, 3), agent_steps_per_second=AGENT_STEPS / seconds)
-        self._file.close()
-        self._env.close()
+    def _keep(self) -> None:
+        step, asked, parameters = self.num_timesteps, self.asked, as_ours(self.model)
+        rng = np.random.default_rng([asked.seed, step])
+        buffer = self.model.replay_buffer
+        rows = np.sort(rng.integers(0, buffer.size(), asked.sample_size))
+        facts = {"env_id": asked.env_id, "source": f"uniform sample of the replay at agent step {step}"}
+        sample = ReplaySample(
+            buffer.observations[rows, 0].astype(np.float32), actions=buffer.actions[rows, 0], provenance=facts
+        )
+        checkpoint = Checkpoint(
+            self.network, parameters, agent_step=step, gradient_step=self.model._n_updates, env_id=asked.env_id
+        )
+        name = self.run.save(checkpoint, sample)
+        self._row(
+            "dormancy", checkpoint=name, **dormancy_row(scan_parameters(self.twin, parameters, sample, asked.taus))
+        )
+
+    def _evaluate(self) -> None:
+        env, seed = make_continuous(self.asked.env_id), self.asked.seed
+        played = play(env, self._mean_action, self.asked.evaluation_episodes, seed)
+        returns, lengths = [each.value for each in played], [each.agent_steps for each in played]
+        mean = float(np.mean(returns))
+        self._row("evaluation", episodes=len(played), mean_return=mean, returns=returns, mean_length=np.mean(lengths))
+
+    def _mean_action(self, observation: Any, rng: np.random.Generator) -> Any:
+        """Return their action of the mean, before it is stretched to the bounds of the environment."""
+        with torch.inference_mode():
+            return self.model.actor(torch.from_numpy(observation)[None], deterministic=True)[0].numpy()
 
 
-def _describe(folder: Path, env_id: str, seed: int) -> None:
-    config = {"env_id": env_id, "seed": seed, "agent_steps": AGENT_STEPS, "learner": "stable-baselines3", **COMMON}
-    versions = {"stable_baselines3": stable_baselines3.__version__, "torch": torch.__version__}
-    versions |= {"gymnasium": gymnasium.__version__, "python": platform.python_version()}
-    content = {"schema": "dormancy.run/1", "algorithm": "sac-sb3", "config": config, "versions": versions}
-    (folder / "run.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def train(config: SACConfig, folder: Path) -> None:
+    """Train one agent of theirs and leave a run folder."""
+    import gymnasium
+
+    torch.set_num_threads(config.threads)
+    env = Monitor(gymnasium.make(config.env_id))
+    shape = {"inputs": env.observation_space.shape[0], "actions": env.action_space.shape[0]}
+    network = NetworkSpec("sac", {**shape, "hidden": list(config.hidden), "width": 1.0, "activation": "relu"})
+    about = {
+        "algorithm": "sac-sb3",
+        "config": asdict(config),
+        "network": {"arch": network.arch, "options": dict(network.options)},
+        "threads": torch.get_num_threads(),
+        "versions": {**versions(), "stable_baselines3": __version__},
+    }
+    model = SAC("MlpPolicy", env, **their_options(config))
+    with RunFolder(folder, about) as run:
+        model.learn(config.agent_steps, callback=Log(run, config, network))
 
 
-def main(env_id: str, seed: int, folder: Path) -> None:
-    """Train one agent for `AGENT_STEPS` and leave `folder`."""
-    torch.set_num_threads(1)
-    folder.mkdir(parents=True)
-    _describe(folder, env_id, seed)
-    model = SAC("MlpPolicy", Monitor(gymnasium.make(env_id)), seed=seed, device="cpu", **COMMON)
-    model.learn(AGENT_STEPS, callback=Log(folder / "metrics.jsonl", env_id, seed))
+def main() -> None:
+    """Read the command line and train."""
+    parser = argparse.ArgumentParser(description="SAC of Stable-Baselines3, with a run folder of ours")
+    parser.add_argument("env_id")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=SHARED["agent_steps"], help="agent steps")
+    asked = parser.parse_args()
+    given = {**SHARED, "agent_steps": asked.steps, "seed": asked.seed}
+    given["checkpoint_period_agent_steps"] = min(asked.steps, SHARED["checkpoint_period_agent_steps"])
+    train(SACConfig(asked.env_id, **given), asked.folder)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main()

@@ -15,7 +15,7 @@ for seed; do
         dormancy)
             dormancy train sac --env "$env" --seed "$seed" --steps 60000 --threads 1 --quiet --resume \
                 --set target_entropy_per_action=-1 --set reward_scale=1 --set adam_epsilon=1e-8 \
-                --set replay_capacity=1000000 --evaluation-period 60000 --evaluation-episodes 10 \
+                --evaluation-period 60000 --evaluation-episodes 10 \
                 --checkpoint-period 10000 --resume-period 10000 --out "$out.part"
             ;;
         sb3)
