@@ -36,7 +36,7 @@ def test_later_ones_win() -> None:
     assert [origins[name] for name in ("gamma", "n_step", "seed", "agent_steps")] == [
         "--set", "flag", "file", "preset quick",
     ]  # fmt: skip
-    assert (origins["batch_size"], origins["huber_delta"]) == ("for CartPole-v1", "default")
+    assert (origins["clip_rewards"], origins["huber_delta"]) == ("for CartPole-v1", "default")
 
 
 def test_what_follows_says_so() -> None:

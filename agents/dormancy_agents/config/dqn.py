@@ -74,11 +74,21 @@ QUICK_MINATAR: Mapping[str, Any] = {
 }
 QUICK_CLASSIC_CONTROL: Mapping[str, Any] = {
     "agent_steps": 20_000,
-    "hidden": (64, 64),
+    "hidden": (128, 128),
+    "double": True,
+    "learning_rate": 5e-4,
+    "adam_epsilon": 1e-8,
+    "n_step": 3,
+    "replay_ratio": 1.0,
+    "target_period_agent_steps": 150,
+    "warmup_agent_steps": 1_000,
+    "epsilon_final": 0.05,
+    "epsilon_decay_agent_steps": 6_000,
     "dormancy_period_gradient_steps": 500,
     "checkpoint_period_agent_steps": 2_000,
     "resume_period_agent_steps": 2_000,
 }
+"""Values of our own: four times as many gradient steps as Dopamine's, returns of three steps, double Q-learning."""
 
 
 def task_values(env_id: str) -> Mapping[str, Any]:
