@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,14 +39,14 @@ def describe(path: Path, hints: Hints | None = None) -> dict[str, Any]:
             loaded = load_checkpoint(path, hints)
         except (ArchitectureUnknown, KeyNeeded) as error:
             return {"kind": "checkpoint", **size, **_survey(path, hints, error)}
-        return {"kind": "checkpoint", **size, **_checkpoint(path, loaded)}
+        return {"kind": "checkpoint", **size, **_checkpoint(path, loaded, hints)}
     with open_sample(path) as sample:
         return {"kind": "sample", **size, **_sample(sample)}
 
 
 def _survey(path: Path, hints: Hints | None, error: InputError) -> dict[str, Any]:
     """Describe what can be said of a file that does not say, or not alone, what its network is."""
-    from dormancy.io import survey_checkpoint
+    from dormancy.io import Hints, survey_checkpoint
 
     survey = survey_checkpoint(path, hints)
     networks = [
@@ -52,6 +54,7 @@ def _survey(path: Path, hints: Hints | None, error: InputError) -> dict[str, Any
             "key": found.key,
             "parameters": [_tensor(name, tensor) for name, tensor in found.parameters.items()],
             "missing": found.missing,
+            "command": f"dormancy scan {path}{_flags(replace(hints or Hints(), key=found.key or None))}",
         }
         for found in survey.networks
     ]
@@ -64,7 +67,17 @@ def _survey(path: Path, hints: Hints | None, error: InputError) -> dict[str, Any
     }
 
 
-def _checkpoint(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+def _flags(hints: Hints | None) -> str:
+    """Return the flags that say what the hints say, each behind a space."""
+    if hints is None:
+        return ""
+    names = ("key", "arch", "activation", "input_scale", "layout", "model")
+    said = [(name.replace("_", "-"), getattr(hints, name)) for name in names]
+    flags = [f" --{name} {shlex.quote(str(value))}" for name, value in said if value is not None]
+    return "".join([*flags, *([" --trust"] if hints.trust else [])])
+
+
+def _checkpoint(path: Path, checkpoint: Checkpoint, hints: Hints | None) -> dict[str, Any]:
     from dormancy.io import find_sample
 
     sample = find_sample(path)
@@ -83,7 +96,7 @@ def _checkpoint(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
         "assumptions": [vars(assumption) for assumption in checkpoint.assumptions],
         "sample": str(sample) if sample else None,
         "layers": layers,
-        "missing": list(_missing(path, sample, problem)),
+        "missing": list(_missing(path, sample, problem, _flags(hints))),
     }
 
 
@@ -130,6 +143,8 @@ def _input_shape(network: NetworkSpec) -> list[int]:
     """Ask the builder: an option that the file leaves out has the builder's default."""
     from dormancy.networks import ARCHITECTURES
 
+    if "observation_shape" in network.options and network.arch not in ARCHITECTURES:
+        return [int(size) for size in network.options["observation_shape"]]
     if network.arch not in ARCHITECTURES:
         raise InputError(f"'{network.arch}' does not say what it takes; give a sample")
     builder = inspect.signature(ARCHITECTURES[network.arch]).bind_partial(**network.options)
@@ -140,11 +155,11 @@ def _input_shape(network: NetworkSpec) -> list[int]:
     return [int(size) for size in shape]
 
 
-def _missing(path: Path, sample: Path | None, problem: str | None) -> Iterator[str]:
+def _missing(path: Path, sample: Path | None, problem: str | None, flags: str) -> Iterator[str]:
     if problem:
         yield f"its network cannot be traced: {problem}"
     if sample is None:
-        yield f"no sample lies with it: dormancy scan {path} --sample FILE.h5"
+        yield f"no sample lies with it: dormancy scan {path}{flags} --sample FILE.h5"
 
 
 def _sample(sample: ReplaySample) -> dict[str, Any]:

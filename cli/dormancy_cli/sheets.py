@@ -24,7 +24,7 @@ def draw_sheets(console: Console, found: Sequence[Mapping[str, Any]], *, verbose
         console.print(literal(facts["path"]), style="bold", soft_wrap=True)
         _draw_facts(console, _facts(facts))
         for network in facts.get("networks", ()):
-            _draw_network(console, network, facts["path"])
+            _draw_network(console, network)
         if facts.get("layers"):
             _draw_layers(console, facts["layers"])
         if verbose and "parameters" in facts:
@@ -45,10 +45,9 @@ def _partial_facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "network", "cannot be told without more flags"
 
 
-def _draw_network(console: Console, network: Mapping[str, Any], path: str) -> None:
+def _draw_network(console: Console, network: Mapping[str, Any]) -> None:
     """Print the parameters of one network of a file that cannot be scanned as it is, and what this network needs."""
-    flag = f" --key {network['key']}" if network["key"] else ""
-    needs = f"needs: {network['missing']}" if network["missing"] else f"look at it with: dormancy scan {path}{flag}"
+    needs = f"needs: {network['missing']}" if network["missing"] else f"look at it with: {network['command']}"
     console.print()
     name = f"network {network['key']}" if network["key"] else "network"
     console.print(literal(f"{name}: {_parameter_summary(network['parameters'])}"), style="bold", soft_wrap=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from math import prod
 from typing import Any, final
 
 import torch
-from torch import nn
 
 from dormancy.errors import FileError, UnsafeFileError
 from dormancy.io.archive import check_inflated
@@ -44,7 +44,7 @@ class TorchScriptReader:
         _require_trust(candidate, "TorchScript")
         program = _loaded(candidate, lambda stream: torch.jit.load(stream, map_location="cpu").eval())
         takes_actions = len(program.forward.schema.arguments) > 2  # the first is the module itself
-        return _checkpoint(candidate, self.format, program, Program(program, takes_actions=takes_actions))
+        return _checkpoint(candidate, self.format, Program(program, takes_actions=takes_actions))
 
     def networks(self, candidate: Candidate) -> dict[str, Parameters]:
         """Return the parameters by name; raises `UnsafeFileError` without ``--trust``."""
@@ -69,7 +69,7 @@ class ExportReader:
         program = exported.module()
         fixed = [int(each.shape[0]) for each in inputs[:1] if isinstance(each.shape[0], int)]
         network = Program(program, takes_actions=len(inputs) > 1, dtype=inputs[0].dtype if inputs else None)
-        return _checkpoint(candidate, self.format, program, network, fixed[0] if fixed else None)
+        return _checkpoint(candidate, self.format, network, fixed[0] if fixed else None, _shapes(inputs))
 
     def networks(self, candidate: Candidate) -> dict[str, Parameters]:
         """Return the parameters by name; raises `UnsafeFileError` without ``--trust``."""
@@ -105,8 +105,17 @@ def _inputs(exported: Any) -> list[torch.Tensor]:
     return [node.meta["val"] for node in nodes if isinstance(node.meta.get("val"), torch.Tensor)]
 
 
+def _shapes(inputs: list[torch.Tensor]) -> dict[str, Any]:
+    """Return what one row of the inputs is, where the program says it: an observation, and how many numbers act."""
+    rows = [tuple(each.shape[1:]) for each in inputs]
+    if not rows or not all(isinstance(size, int) for row in rows for size in row):
+        return {}
+    acting = {"actions": prod(rows[1])} if len(rows) > 1 else {}
+    return {"observation_shape": [int(size) for size in rows[0]], **acting}
+
+
 def _checkpoint(
-    candidate: Candidate, format: str, program: nn.Module, network: Program, batch: int | None = None
+    candidate: Candidate, format: str, network: Program, batch: int | None = None, options: dict[str, Any] | None = None
 ) -> Checkpoint:
     hints = candidate.hints
     parameters = dict(network.state_dict())
@@ -120,7 +129,7 @@ def _checkpoint(
     scale = 1.0 if hints.input_scale is None else hints.input_scale
     origin = "template: as it is" if hints.input_scale is None else "flag: --input-scale"
     return Checkpoint(
-        NetworkSpec(format),
+        NetworkSpec(format, options or {}),
         parameters,
         assumptions=(
             Assumption("network", "the program itself, which was run", "flag: --trust"),

@@ -38,6 +38,7 @@ def test_the_partial_sheet_as_json(dormancy: Dormancy) -> None:
     assert (result.code, found["complete"], found["format"]) == (3, False, "state_dict")
     assert [network["key"] for network in found["networks"]] == ["0", "1"]
     assert found["networks"][0]["missing"] is None
+    assert found["networks"][0]["command"] == f"dormancy scan {FOLDER / 'td3.cleanrl_model'} --key 0"
     assert found["networks"][0]["parameters"][0]["name"] == "action_scale"
 
 
@@ -65,7 +66,10 @@ def test_programs_need_trust(name: str, dormancy: Dormancy, rows: Path) -> None:
     trusted = dormancy("scan", FOLDER / name, "--trust", "--sample", rows, "--format", "json")
     assert trusted.code == 0, trusted.err
     assert "the program itself, which was run" in trusted.out
-    assert dormancy("inspect", FOLDER / name, "--trust").code == 0
+    sheet = dormancy("inspect", FOLDER / name, "--trust")
+    assert sheet.code == 0
+    assert f"dormancy scan {FOLDER / name} --trust --sample FILE.h5" in sheet.out
+    assert ("cannot be traced" in sheet.out) == name.startswith("script")  # an exported program says what it takes
     assert dormancy("prune", FOLDER / name, "--trust", "--sample", rows, "--dry-run", "--draws", "0").code == 0
 
 
