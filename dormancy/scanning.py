@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from dormancy.errors import NetworkError, ReferenceRequired, UsageError
 from dormancy.graph import NeuronGraph
-from dormancy.io import Checkpoint, ReplaySample, load_checkpoint
+from dormancy.io import Assumption, Checkpoint, ReplaySample, load_checkpoint
 from dormancy.io.pairs import checkpoint_name, environments_differ, inputs_for, open_pair, require_raw_pixels
 from dormancy.metrics import METRICS, Measurement
 from dormancy.probe import BATCH, Observations, Probe
@@ -23,7 +23,7 @@ from dormancy.result import DormancyScan, LayerScore
 
 __all__ = ["scan", "scan_checkpoint", "scan_probe"]
 
-NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"}
+NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "swish", "tanh", "sigmoid", "softplus"}
 
 Taus = float | Sequence[float]
 
@@ -38,17 +38,20 @@ def scan(
     batch_size: int = BATCH,
     input_scale: float | None = None,
     reference: nn.Module | None = None,
+    activations: Mapping[str, str] | None = None,
 ) -> DormancyScan:
     """Measure how dormant a network is on a sample, in one pass over it.
 
     `observations` has shape (N, ...): an array, a tensor, a mapping of them by keyword argument, or a `ReplaySample`.
     `tau` is one threshold or several; the first is the one results are headed by. `metrics` are names in `METRICS`
     (None: all default ones; "all": every one that this probe can answer), `layers` is a regular expression that layer
-    names must contain a match of. `reference` is an earlier network, for metrics that tell what has changed since. The
-    network is left as it was, on whatever device it is, and no random numbers are consumed.
+    names must contain a match of. `reference` is an earlier network, for metrics that tell what has changed since.
+    `activations` names nonlinearities that the network writes out, ``{"net.mul": "glu"}``: modules, or operations in
+    modules (see `dormancy.graph.trace_neurons`); ``x * sigmoid(x)`` needs no name. The network is left as it was, on
+    whatever device it is, and no random numbers are consumed.
 
-    Raises `UsageError` for a bad tau, metric or pattern, `SampleError` for unusable observations, and `NetworkError`
-    when the network does not take them or has no neurons.
+    Raises `UsageError` for a bad tau, metric, pattern or name, `SampleError` for unusable observations, and
+    `NetworkError` when the network does not take them or has no neurons.
 
     >>> model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
     >>> with torch.no_grad():
@@ -57,7 +60,13 @@ def scan(
     0.5
     """
     probe = Probe(
-        model, observations, batch_size=batch_size, input_scale=input_scale, taus=checked_taus(tau), reference=reference
+        model,
+        observations,
+        batch_size=batch_size,
+        input_scale=input_scale,
+        taus=checked_taus(tau),
+        reference=reference,
+        activations=activations,
     )
     return scan_probe(probe, metrics=metrics, layers=layers)
 
@@ -91,7 +100,11 @@ def scan_probe(
         taus=taus,
         measurements=kept,
         observations=probe.rows,
-        warnings=(*_warnings(found, taus), *(text for each in kept.values() for text in each.warnings)),
+        warnings=(
+            *_warnings(found, taus),
+            *_gate_warnings(graph),
+            *(text for each in kept.values() for text in each.warnings),
+        ),
         versions=_versions(),
     )
 
@@ -106,6 +119,7 @@ def scan_checkpoint(
     batch_size: int = BATCH,
     device: str | torch.device | None = None,
     reference: Checkpoint | str | os.PathLike[str] | None = None,
+    activations: Mapping[str, str] | None = None,
 ) -> DormancyScan:
     """Measure a checkpoint on a sample; either may be a path. Without a sample, the one beside the checkpoint is taken.
 
@@ -120,7 +134,16 @@ def scan_checkpoint(
         inputs = inputs_for(model, opened)
         earlier = None if reference is None else _load(reference).build().to(_device(device))
         try:
-            result = scan(model, inputs, tau, metrics=metrics, layers=layers, batch_size=batch_size, reference=earlier)
+            result = scan(
+                model,
+                inputs,
+                tau,
+                metrics=metrics,
+                layers=layers,
+                batch_size=batch_size,
+                reference=earlier,
+                activations=activations,
+            )
         except NetworkError as error:
             where = opened.source.path if opened.source else "the sample"
             raise NetworkError(f"{checkpoint_name(loaded)} on {where}: {error}") from error
@@ -131,7 +154,7 @@ def scan_checkpoint(
             agent_step=loaded.agent_step,
             gradient_step=loaded.gradient_step,
             env_id=loaded.env_id,
-            assumptions=loaded.assumptions,
+            assumptions=(*loaded.assumptions, *_named(activations)),
             warnings=(*_other_environment(loaded, opened), *result.warnings),
         )
 
@@ -223,6 +246,22 @@ def _warnings(layers: Sequence[LayerScore], taus: Sequence[float]) -> list[str]:
             if (count := layer.on_the_line(tau))
         )
     return found
+
+
+def _gate_warnings(graph: NeuronGraph) -> Iterator[str]:
+    """Tell where a gate is scored although the product with what it gates may be what was meant."""
+    for layer in graph:
+        if layer.gates is not None:
+            yield (
+                f"layer {layer.name!r}: this {layer.activation} multiplies another branch and is scored itself; if the "
+                f"product is the activation, name it: --activation-at {layer.gates}=glu, activations="
+                f"{{{layer.gates!r}: 'glu'}}"
+            )
+
+
+def _named(activations: Mapping[str, str] | None) -> Iterator[Assumption]:
+    for key, name in (activations or {}).items():
+        yield Assumption(f"activation at {key}", name, "flag")
 
 
 def _versions() -> dict[str, str]:

@@ -31,6 +31,7 @@ class ScanOptions:
     batch_size: int = 64
     reference: Path | None = None
     hints: Hints | None = None
+    activations: tuple[tuple[str, str], ...] = ()
 
 
 @final
@@ -102,6 +103,7 @@ def _scan(path: Path, options: ScanOptions) -> DormancyScan:
         layers=options.layers,
         batch_size=options.batch_size,
         reference=load_checkpoint(options.reference, options.hints) if options.reference else None,
+        activations=dict(options.activations),
     )
 
 

@@ -51,6 +51,7 @@ def scan(
     key: options.Key = None,
     arch: options.Arch = None,
     activation: options.Activation = None,
+    activations_at: options.ActivationsAt = None,
     input_scale: options.InputScale = None,
     layout: options.Layout = None,
     model: options.Model = None,
@@ -76,7 +77,8 @@ def scan(
     reporter = Reporter(quiet=quiet, verbose=verbose)
     names = _names(metrics, resampled=confidence is not None)
     hints = options.hints(key, arch, activation, input_scale, layout, model)
-    asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
+    places = tuple((place, name) for place, _, name in (text.partition("=") for text in activations_at or []))
+    asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints, places)
     with reporter.progress(expand(paths), "scanning") as inputs:
         collection = collect(inputs, asked, on_failure=reporter.error)
     verdicts = _judge(collection, limits, asked.taus[0], confidence)
