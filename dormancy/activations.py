@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from dormancy.errors import NetworkError
 from dormancy.graph import NeuronGraph, NeuronLayer, call_model, undisturbed
-from dormancy.graph.ops import activation_name, tensors_in
+from dormancy.graph.ops import activation_name, operation_name, tensors_in
 from dormancy.graph.trace import DispatchMode
 
 __all__ = [
@@ -181,17 +182,18 @@ class Capture(DispatchMode):
 
     def __init__(self, graph: NeuronGraph, collectors: Sequence[Collector[object]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._layers = {layer.call: layer for layer in graph}
+        self._layers = {(layer.counted, layer.call): layer for layer in graph}
+        self._written_out = {layer.counted for layer in graph} - {None}
         self._collectors = collectors
-        self._calls = 0
+        self._calls: Counter[str | None] = Counter()
 
     def start(self) -> None:
         """Begin a forward pass."""
-        self._calls = 0
+        self._calls.clear()
 
     def finish(self) -> None:
         """Raise `NetworkError` when a layer was not computed in the pass that ends here."""
-        missing = [layer.name for call, layer in self._layers.items() if call >= self._calls]
+        missing = [layer.name for (counter, call), layer in self._layers.items() if call >= self._calls[counter]]
         if missing:
             raise NetworkError(
                 f"layer {missing[0]!r} was not computed in every forward pass: the network's path depends on its input"
@@ -200,11 +202,16 @@ class Capture(DispatchMode):
     def __torch_dispatch__(self, overload: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = overload(*args, **(kwargs or {}))
         if activation_name(overload.overloadpacket, args) is not None:
-            layer = self._layers.get(self._calls)
-            self._calls += 1
-            if layer is not None:
-                self._hand_over(layer, result)
+            self._count(None, result)
+        elif self._written_out and (name := operation_name(overload)) in self._written_out:
+            self._count(name, result)
         return result
+
+    def _count(self, counter: str | None, values: Any) -> None:
+        layer = self._layers.get((counter, self._calls[counter]))
+        self._calls[counter] += 1
+        if layer is not None:
+            self._hand_over(layer, values)
 
     def _hand_over(self, layer: NeuronLayer, values: Tensor) -> None:
         if values.dim() <= layer.dim or values.shape[layer.dim] != layer.size:

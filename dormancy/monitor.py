@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -35,9 +35,9 @@ class ScalarWriter(Protocol):
 class Monitor:
     """Scans `model` on every `every`-th call of `step`, and keeps what it found as a `DormancySeries`.
 
-    The scans are those of `dormancy.scan`, with the same `tau`, `metrics`, `layers`, `batch_size` and `input_scale`,
-    and leave as little behind: training goes on bit for bit as without a monitor. What a scan costs is one forward pass
-    over the observations that it is given.
+    The scans are those of `dormancy.scan`, with the same `tau`, `metrics`, `layers`, `batch_size`, `input_scale` and
+    `activations`, and leave as little behind: training goes on bit for bit as without a monitor. What a scan costs is
+    one forward pass over the observations that it is given.
 
     `callback` is called with each `DormancyScan`. `jsonl` names a new file that gets one line a scan, schema
     ``dormancy.scan/1``, which ``dormancy report`` reads. `writer` gets curves, and histograms if it takes them: see
@@ -65,6 +65,7 @@ class Monitor:
         layers: str | None = None,
         batch_size: int = BATCH,
         input_scale: float | None = None,
+        activations: Mapping[str, str] | None = None,
         callback: Callable[[DormancyScan], object] | None = None,
         jsonl: str | os.PathLike[str] | None = None,
         writer: ScalarWriter | None = None,
@@ -81,6 +82,7 @@ class Monitor:
             "layers": layers,
             "batch_size": batch_size,
             "input_scale": input_scale,
+            "activations": activations,
         }
         self._scans: list[DormancyScan] = []
         self._callback = callback

@@ -93,6 +93,7 @@ class Probe:
     `model` may be on any device; it is left as it was. `observations` has shape (N, ...) or is a mapping of such arrays
     by keyword argument, or a `ReplaySample`; None allows what needs no sample. Integers are cast to the parameters'
     dtype, unless the network has an embedding. `input_scale` multiplies observations, for networks that do not do so.
+    `activations` names nonlinearities that the network writes out, see `dormancy.graph.trace_neurons`.
     `taus` are the thresholds that metrics of dormant shares speak of. `reference` is an earlier network of the same
     shape, for metrics that tell what has changed since; `previous` the one right before in a series, the reference
     where it is not given. Either may be a function that returns it, called when a metric asks.
@@ -108,11 +109,13 @@ class Probe:
         taus: tuple[float, ...] = (0.1,),
         reference: Earlier | None = None,
         previous: Earlier | None = None,
+        activations: Mapping[str, str] | None = None,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
         self.input_scale = input_scale
         self.taus = taus
+        self.activations = dict(activations or {})
         self.is_preview = False
         self.touched: set[type[Collector[object]]] = set()
         self._reference = reference
@@ -148,7 +151,7 @@ class Probe:
     @cached_property
     def graph(self) -> NeuronGraph:
         """The network's neuron layers, traced on the first rows of the sample."""
-        return trace_neurons(self.model, next(iter(self._batches(TRACED_ROWS))))
+        return trace_neurons(self.model, next(iter(self._batches(TRACED_ROWS))), self.activations)
 
     @property
     def absolute_means(self) -> Mapping[str, NDArray[np.float64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, final
@@ -16,7 +16,7 @@ from torch import nn
 
 from dormancy.errors import InputError, NetworkError, ReferenceRequired, ReferenceUnfit, UsageError
 from dormancy.graph import NeuronGraph
-from dormancy.io import Checkpoint, Hints, ReplaySample, Source, load_checkpoint
+from dormancy.io import Assumption, Checkpoint, Hints, ReplaySample, Source, load_checkpoint
 from dormancy.io.pairs import checkpoint_name, environments_differ, inputs_for, open_pair, require_raw_pixels
 from dormancy.metrics import METRICS, Measurement
 from dormancy.probe import BATCH, Earlier, Observations, Probe
@@ -24,7 +24,7 @@ from dormancy.result import DormancyScan, LayerScore
 
 __all__ = ["scan", "scan_checkpoint", "scan_probe"]
 
-NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus"}
+NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "swish", "tanh", "sigmoid", "softplus"}
 
 Taus = float | Sequence[float]
 
@@ -41,6 +41,7 @@ def scan(
     reference: Earlier | None = None,
     previous: Earlier | None = None,
     answerable_only: bool = False,
+    activations: Mapping[str, str] | None = None,
 ) -> DormancyScan:
     """Measure how dormant a network is on a sample, in one pass over it.
 
@@ -49,11 +50,13 @@ def scan(
     (None: all default ones; "all": every one that this probe can answer), `layers` is a regular expression that layer
     names must contain a match of. `reference` is an earlier network, for metrics that tell what has changed since, and
     `previous` the one right before in a series (None: the reference). With `answerable_only`, metrics that compare with
-    a checkpoint that is not there, or cannot be used, are left out. The network is left as it was, on whatever device
+    a checkpoint that is not there, or cannot be used, are left out. `activations` names nonlinearities that the
+    network writes out, ``{"net.mul": "glu"}``: modules, or operations in modules (see `dormancy.graph.trace_neurons`);
+    ``x * sigmoid(x)`` needs no name. The network is left as it was, on whatever device
     it is; no random numbers are consumed.
 
-    Raises `UsageError` for a bad tau, metric or pattern, `SampleError` for unusable observations, and `NetworkError`
-    when the network does not take them or has no neurons.
+    Raises `UsageError` for a bad tau, metric, pattern or name, `SampleError` for unusable observations, and
+    `NetworkError` when the network does not take them or has no neurons.
 
     >>> model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
     >>> with torch.no_grad():
@@ -69,6 +72,7 @@ def scan(
         taus=checked_taus(tau),
         reference=reference,
         previous=previous,
+        activations=activations,
     )
     return scan_probe(probe, metrics=metrics, layers=layers, answerable_only=answerable_only)
 
@@ -108,7 +112,12 @@ def scan_probe(
         taus=taus,
         measurements=kept,
         observations=probe.rows,
-        warnings=(*_warnings(found, taus), *left_out, *(text for each in kept.values() for text in each.warnings)),
+        warnings=(
+            *_warnings(found, taus),
+            *_gate_warnings(graph),
+            *left_out,
+            *(text for each in kept.values() for text in each.warnings),
+        ),
         versions=_versions(),
     )
 
@@ -126,6 +135,7 @@ def scan_checkpoint(
     previous: Checkpoint | str | os.PathLike[str] | None = None,
     hints: Hints | None = None,
     answerable_only: bool = False,
+    activations: Mapping[str, str] | None = None,
 ) -> DormancyScan:
     """Measure a checkpoint on a sample; either may be a path. Without a sample, the one beside the checkpoint is used.
 
@@ -154,6 +164,7 @@ def scan_checkpoint(
                 reference=first,
                 previous=before,
                 answerable_only=answerable_only,
+                activations=activations,
             )
         except NetworkError as error:
             where = opened.source.path if opened.source else "the sample"
@@ -165,7 +176,7 @@ def scan_checkpoint(
             agent_step=loaded.agent_step,
             gradient_step=loaded.gradient_step,
             env_id=loaded.env_id,
-            assumptions=loaded.assumptions,
+            assumptions=(*loaded.assumptions, *_named(activations)),
             reference=first.source if first else None,
             previous=before.source if before else None,
             warnings=(*_other_environment(loaded, opened), *result.warnings),
@@ -289,6 +300,22 @@ def _warnings(layers: Sequence[LayerScore], taus: Sequence[float]) -> list[str]:
             if (count := layer.on_the_line(tau))
         )
     return found
+
+
+def _gate_warnings(graph: NeuronGraph) -> Iterator[str]:
+    """Tell where a gate is scored although the product with what it gates may be what was meant."""
+    for layer in graph:
+        if layer.gates is not None:
+            yield (
+                f"layer {layer.name!r}: this {layer.activation} multiplies another branch and is scored itself; if the "
+                f"product is the activation, name it: --activation-at {layer.gates}=glu, activations="
+                f"{{{layer.gates!r}: 'glu'}}"
+            )
+
+
+def _named(activations: Mapping[str, str] | None) -> Iterator[Assumption]:
+    for key, name in (activations or {}).items():
+        yield Assumption(f"activation at {key}", name, "flag")
 
 
 def _versions() -> dict[str, str]:

@@ -369,7 +369,7 @@ def _() -> tuple[nn.Module, Any]:
     return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2)), torch.randn(7, 5)
 
 
-@entry("conv-crelu", {"conv": "one to one"})
+@entry("conv-crelu-under-one-relu")
 def _() -> tuple[nn.Module, Any]:
     def forward(m: Any, x: Tensor) -> Tensor:
         y = m.conv(x)
@@ -396,7 +396,7 @@ def _() -> tuple[nn.Module, Any]:
     return Policy(), {"image": torch.randn(7, 3, 6, 6), "state": torch.randn(7, 5)}
 
 
-@entry("swish-by-hand", {"a": "multiplied with another branch"})
+@entry("swish-by-hand")
 def _() -> tuple[nn.Module, Any]:
     def forward(m: Any, x: Tensor) -> Tensor:
         y = m.a(x)
@@ -409,3 +409,39 @@ def _() -> tuple[nn.Module, Any]:
 def _() -> tuple[nn.Module, Any]:
     inputs = {"observations": torch.randn(7, 5), "actions": torch.rand(7, 2) * 2 - 1}
     return SACNetwork(5, 2, hidden={"actor": (8, 6), "q1": (9, 7), "q2": (4,)}), inputs
+
+
+@entry("written-out-nonlinearities")
+def _() -> tuple[nn.Module, Any]:
+    def quick_gelu(y: Tensor) -> Tensor:
+        return y * torch.sigmoid(1.702 * y)
+
+    def in_place(y: Tensor) -> Tensor:
+        return y.mul_(torch.tanh(F.softplus(y)))
+
+    def gelu(y: Tensor) -> Tensor:
+        return 0.5 * y * (1.0 + torch.tanh(0.797885 * y))
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        hidden = gelu(m.third(in_place(m.second(quick_gelu(m.first(x))))))
+        return m.head(hidden.flatten(1))
+
+    children = {"first": nn.Conv2d(3, 5, 3), "second": nn.Conv2d(5, 6, 1), "third": nn.Conv2d(6, 4, 1)}
+    return Functional(forward, **children, head=nn.Linear(64, 2)), torch.randn(7, 3, 6, 6)
+
+
+@entry("two-products-under-one-relu")
+def _() -> tuple[nn.Module, Any]:
+    def forward(m: Any, x: Tensor, action: Tensor) -> Tensor:
+        return m.head(torch.cat([m.state(x), m.action(action)], dim=1).relu())
+
+    children = {"state": nn.Linear(5, 6), "action": nn.Linear(2, 3), "head": nn.Linear(9, 1)}
+    return Functional(forward, **children), (torch.randn(7, 5), torch.randn(7, 2))
+
+
+@entry("gated-linear-unit", {"b": "multiplied with another branch"})
+def _() -> tuple[nn.Module, Any]:
+    def forward(m: Any, x: Tensor) -> Tensor:
+        return m.c(m.a(x) * torch.sigmoid(m.b(x)))
+
+    return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(5, 9), c=nn.Linear(9, 2)), torch.randn(7, 5)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation",
+    "ActivationsAt",
     "Arch",
     "Batch",
     "Device",
@@ -87,6 +88,14 @@ def _check_layers(value: str | None) -> str | None:
     except re.error as error:
         raise typer.BadParameter(f"{value!r} is not a regular expression: {error}") from error
     return value
+
+
+def _check_places(values: list[str] | None) -> list[str] | None:
+    for value in values or []:
+        place, equals, name = value.partition("=")
+        if not (place and equals and name):
+            raise typer.BadParameter(f"{value!r}: write PLACE=NAME, such as net.mul=glu")
+    return values
 
 
 def _split(values: list[str] | None) -> list[str] | None:
@@ -163,6 +172,13 @@ Activation = Annotated[
     str | None,
     typer.Option("--activation", metavar="NAME", help="Its nonlinearity, where the file does not say: relu."),
 ]
+ActivationsAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--activation-at", metavar="PLACE=NAME", callback=_check_places,
+        help="Score here, too: a module's output, or an operation in it (net.mul=glu). Repeatable.",
+    ),
+]  # fmt: skip
 InputScale = Annotated[
     float | None,
     typer.Option("--input-scale", metavar="X", help="What raw observations are multiplied by (0.00392157: 1/255)."),

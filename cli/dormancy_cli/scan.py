@@ -76,6 +76,7 @@ def scan(
     key: options.Key = None,
     arch: options.Arch = None,
     activation: options.Activation = None,
+    activations_at: options.ActivationsAt = None,
     input_scale: options.InputScale = None,
     layout: options.Layout = None,
     model: options.Model = None,
@@ -119,7 +120,8 @@ def scan(
     reporter = Reporter(quiet=quiet, verbose=verbose)
     names = _names(metrics, audit)
     hints = options.hints(key, arch, activation, input_scale, layout, model, trust=trust)
-    asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
+    places = tuple((place, name) for place, _, name in (text.partition("=") for text in activations_at or []))
+    asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints, places)
     target = Target(format or format_of(output), output, force)
     if against is not None:
         audit.refuse("--against")

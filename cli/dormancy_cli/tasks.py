@@ -32,6 +32,7 @@ class ScanOptions:
     batch_size: int = 64
     reference: Path | None = None
     hints: Hints | None = None
+    activations: tuple[tuple[str, str], ...] = ()
 
 
 @final
@@ -121,6 +122,7 @@ def _scan(task: Task) -> str:
         previous=task.previous,
         hints=options.hints,
         answerable_only=task.in_run,
+        activations=dict(options.activations),
     )
     return as_json(found.to_dict(), indent=None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -11,13 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dormancy.errors import UsageError
 from dormancy.graph.flow import Arrival, Carried, push
+from dormancy.graph.manual import operation_keys, with_activations
 from dormancy.graph.neurons import IntArray, NeuronGraph, NeuronLayer, Producer, Reader
 from dormancy.graph.ops import Kind
-from dormancy.graph.trace import Operation, Trace, record
+from dormancy.graph.trace import Operation, Trace, counted_calls, record
 from dormancy.graph.weights import ParameterIndex, WeightUse
 
 __all__ = ["assemble", "trace_neurons"]
+
+_GATES = frozenset({"sigmoid", "hardsigmoid"})
 
 
 @final
@@ -27,10 +31,12 @@ class _Site:
 
     operation: Operation
     call: int
+    counted: str | None
     producers: list[tuple[WeightUse, Carried]] = field(default_factory=list)
     upstream: list[tuple[Operation, Carried]] = field(default_factory=list)
     readers: list[Arrival] = field(default_factory=list)
     siblings: list[Arrival] = field(default_factory=list)
+    gates: str | None = None
     is_result: bool = False
     feeds_result: bool = False
 
@@ -90,9 +96,11 @@ class _Assembly:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.index = ParameterIndex(trace.parameters)
-        calls = [operation for operation in trace.operations if operation.kind is Kind.ACTIVATION]
+        self.keys = operation_keys(trace.operations)
         self.sites = {
-            operation.index: _Site(operation, call) for call, operation in enumerate(calls) if operation.varying
+            operation.index: _Site(operation, call, counted)
+            for operation, (counted, call) in counted_calls(trace.operations)
+            if operation.kind is Kind.ACTIVATION and operation.varying
         }
         weights = [operation for operation in trace.operations if operation.kind is Kind.WEIGHT and operation.varying]
         self.uses = {operation.index: self.index.use(operation) for operation in weights}
@@ -142,6 +150,17 @@ class _Assembly:
         arrivals, states = push(self.trace, value, labels, site.operation.index)
         site.readers = [arrival for arrival in arrivals if arrival.operation.kind is Kind.WEIGHT]
         site.is_result = any(number in states for number in self.trace.results)
+        if site.operation.activation in _GATES:
+            site.gates = self._gated_at(states, site.operation)
+
+    def _gated_at(self, states: dict[int, Carried], gate: Operation) -> str | None:
+        """Name the first product of this nonlinearity with a branch of its own."""
+        for operation in self.trace.operations[gate.index + 1 :]:
+            numbers = [value.number for value in operation.inputs]
+            met = any(number in states and states[number].crossed == 0 for number in numbers)
+            if operation.name == "mul" and met and any(n in self.trace.varying and n not in states for n in numbers):
+                return self.keys.get(operation.index)
+        return None
 
     def layers(self) -> Iterable[NeuronLayer]:
         names: Counter[str] = Counter()
@@ -158,7 +177,7 @@ class _Assembly:
     def _name(self, site: _Site) -> str:
         clean = [use for use, carried in site.producers if carried.labels is not None and not carried.crossed]
         if clean:
-            return clean[-1].weight.removesuffix(".weight")
+            return "+".join(dict.fromkeys(use.weight.removesuffix(".weight") for use in clean))
         module = site.operation.module
         return f"{module}.{site.operation.activation}" if module else f"{site.operation.activation}{site.call}"
 
@@ -186,6 +205,8 @@ class _Assembly:
             call=site.call,
             dim=dim,
             penultimate=penultimate,
+            counted=site.counted,
+            gates=site.gates,
         )
 
     def _producers(self, site: _Site, dim: int, size: int) -> tuple[tuple[Producer, ...], str | None]:
@@ -197,15 +218,19 @@ class _Assembly:
                 return (), f"the weights of '{operation.name}' in '{operation.module}' are not plain parameters"
             if carried.labels is None:
                 return (), carried.reason
+        made = np.zeros(size, dtype=np.int64)
         for use, carried in site.producers:
             assert carried.labels is not None
             labels = carried.labels.expand(site.operation.outputs[0].tensor.shape)
             rows = _one_column_each(labels, dim, use.outputs[1] - use.outputs[0])
-            if rows is None or np.unique(rows).size != size or rows.min() < 0:
-                return (), f"its neurons are not the rows of '{use.weight}' one to one"
+            if rows is None:
+                return (), f"its neurons are not rows of '{use.weight}'"
             if (times := sum(use.shares_rows_with(other) for other in self.located)) > 1:
                 return (), f"its weights '{use.weight}' are used {times} times in one forward pass"
-            found.append(Producer(use.weight, use.bias, rows + use.outputs[0], use.outputs_dim))
+            made += rows >= 0
+            found.append(Producer(use.weight, use.bias, np.where(rows < 0, -1, rows + use.outputs[0]), use.outputs_dim))
+        if (made != 1).any():
+            return (), "its neurons are not each made by one row of weights"
         return tuple(found), None
 
     def _elsewhere(self, site: _Site) -> str | None:
@@ -243,6 +268,8 @@ class _Assembly:
             if arrival.carried.shifted:
                 caveats.add(f"a silent neuron still sends a constant through '{arrival.carried.shifted}'")
         for producer in producers:
+            if producer.is_shared:
+                caveats.add(f"rows of '{producer.weight}' feed several of its neurons each")
             if feeders[producer.weight] > 1:
                 caveats.add(f"rows of '{producer.weight}' also feed another layer of neurons")
         return sorted(caveats)
@@ -253,11 +280,19 @@ def assemble(trace: Trace) -> NeuronGraph:
     return NeuronGraph(tuple(_Assembly(trace).layers()))
 
 
-def trace_neurons(model: nn.Module, inputs: Any) -> NeuronGraph:
+def trace_neurons(model: nn.Module, inputs: Any, activations: Mapping[str, str] | None = None) -> NeuronGraph:
     """Trace one forward pass of `model` on `inputs` and return its neuron layers with exact column maps.
 
     `inputs` is what the network takes: a tensor of shape (batch, ...) with at least one row, a tuple of tensors, or a
     mapping of keyword arguments. One or two rows are enough. The network is left as it was, to the bit.
-    Raises `NetworkError` when the network does not take the inputs.
+
+    `activations` names nonlinearities that the network writes out, ``{"net.mul": "glu"}``: a module whose output they
+    are, or an operation in a module ("mul" in the outermost one, "mul#2" the second). ``x * sigmoid(x)`` and its like
+    need no name. Raises `NetworkError` when the network does not take the inputs, `UsageError` for a key that names no
+    layer.
     """
-    return assemble(record(model, inputs))
+    graph = assemble(with_activations(record(model, inputs), activations or {}))
+    for key, name in (activations or {}).items():
+        if all(layer.activation != name for layer in graph):
+            raise UsageError(f"{key}={name}: no layer; what {key!r} gives is not fed by weights, or none read it")
+    return graph

@@ -137,10 +137,17 @@ class _Push:
             if operation.kind is Kind.WEIGHT:
                 yield from self._at_weight(operation, carried)
                 continue
-            if operation.kind is Kind.ACTIVATION:
-                value = next(value for value in operation.inputs if value.number in carried)
-                yield Arrival(operation, value, carried[value.number])
             self._step(operation, carried)
+            if operation.kind is Kind.ACTIVATION:
+                yield self._at_activation(operation, carried)
+
+    def _at_activation(self, operation: Operation, carried: Mapping[int, Carried]) -> Arrival:
+        """Meet a nonlinearity; one that is written out may have lost the labels among its operands."""
+        value = next(value for value in operation.inputs if value.number in carried)
+        state, behind = carried[value.number], self.states[operation.outputs[0].number]
+        if behind.labels is None:
+            state = replace(state, labels=None, reason=behind.reason)
+        return Arrival(operation, value, state)
 
     def _at_weight(self, operation: Operation, carried: Mapping[int, Carried]) -> Iterator[Arrival]:
         uses = weight_arguments(operation.overload.overloadpacket, operation.arguments)

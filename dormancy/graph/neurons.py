@@ -22,13 +22,20 @@ IntArray: TypeAlias = NDArray[np.int64]
 class Producer:
     """The weight whose output, after the nonlinearity, is the layer: row ``rows[i]`` belongs to neuron i.
 
-    `dim` is the dimension of `weight` that counts outputs (0 for Linear and Conv2d). `bias` has the same rows.
+    It is -1 where another producer makes neuron i: the nonlinearity may act on several products side by side. `dim` is
+    the dimension of `weight` that counts outputs (0 for Linear and Conv2d). `bias` has the same rows.
     """
 
     weight: str
     bias: str | None
     rows: IntArray
     dim: int = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a row makes more than one neuron, as the two halves of CReLU under one ReLU."""
+        held = self.rows[self.rows >= 0]
+        return np.unique(held).size < held.size
 
 
 @final
@@ -58,7 +65,9 @@ class NeuronLayer:
     `name` is the name of the module that computes it ("fc1"). `obstacle` says why recycling and pruning are refused;
     scoring always works. `caveat` says why they would also move live neurons. Both are sentences without a full stop.
     `call` is the position of the nonlinearity among the traced operations of one forward pass; `dim` the dimension of
-    its output that counts neurons. A `penultimate` layer is read by nothing but output layers.
+    its output that counts neurons; for a nonlinearity that is written out, `counted` names its last operation ("mul")
+    and `call` counts those. A `penultimate` layer is read by nothing but output layers. `gates` is set where the layer
+    multiplies another branch: the key by which that product can be named as an activation (see `trace_neurons`).
     """
 
     name: str
@@ -71,6 +80,8 @@ class NeuronLayer:
     call: int
     dim: int
     penultimate: bool
+    counted: str | None = None
+    gates: str | None = None
 
     @property
     def rewritable(self) -> bool:

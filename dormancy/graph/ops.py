@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, final
 import torch
 from torch import Tensor
 
-__all__ = ["Kind", "Packet", "WeightArguments", "activation_name", "kind_of", "weight_arguments"]
+__all__ = ["Kind", "Packet", "WeightArguments", "activation_name", "kind_of", "operation_name", "weight_arguments"]
 
 Packet: TypeAlias = Any  # torch._ops.OpOverloadPacket, which has no public type
 
@@ -151,6 +151,11 @@ def kind_of(overload: Any, arguments: Sequence[Any]) -> Kind:
     if weight_arguments(packet, arguments) is not None:
         return Kind.WEIGHT
     return _kind_of_packet(packet, torch.Tag.pointwise in overload.tags)
+
+
+def operation_name(overload: Any) -> str:
+    """Return an operator's name without its in-place underscore ("add")."""
+    return str(overload.overloadpacket.__name__).rstrip("_")
 
 
 def tensors_in(tree: Any) -> list[Tensor]:

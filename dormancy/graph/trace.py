@@ -5,6 +5,7 @@ Module hooks would miss functional nonlinearities and symbolic tracing fails on 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from dormancy.errors import NetworkError
-from dormancy.graph.ops import Kind, activation_name, kind_of, tensors_in
+from dormancy.graph.ops import Kind, activation_name, kind_of, operation_name, tensors_in
 
-__all__ = ["DispatchMode", "Operation", "Trace", "Value", "call_model", "record", "undisturbed"]
+__all__ = ["DispatchMode", "Operation", "Trace", "Value", "call_model", "counted_calls", "record", "undisturbed"]
 
 
 @final
@@ -46,27 +47,50 @@ class Operation:
     module: str
     varying: bool
     stale: bool = False
+    named: str | None = None
 
     @property
     def name(self) -> str:
         """The operation's name without its in-place underscore ("add")."""
-        return "write through a view" if self.stale else str(self.overload.overloadpacket.__name__).rstrip("_")
+        return "write through a view" if self.stale else operation_name(self.overload)
 
     @property
     def activation(self) -> str | None:
-        """The name of the nonlinearity, if it is one."""
+        """The name of the nonlinearity, if it is one; see `dormancy.graph.manual` for those that are written out."""
+        return self.named or self.built_in
+
+    @property
+    def built_in(self) -> str | None:
+        """The name of the nonlinearity that the operation itself is, whatever it serves."""
         return None if self.stale else activation_name(self.overload.overloadpacket, self.arguments)
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """All operations of one pass, the parameters by name, and the values the network returned."""
+    """All operations of one pass, the parameters by name, and the values the network returned.
+
+    `returned` tells of values which modules returned them.
+    """
 
     operations: tuple[Operation, ...]
     parameters: Mapping[str, Tensor]
     results: frozenset[int]
     varying: frozenset[int]
+    returned: Mapping[int, frozenset[str]]
+
+
+def counted_calls(operations: Sequence[Operation]) -> Iterator[tuple[Operation, tuple[str | None, int]]]:
+    """Number what can be a layer: (None, n) for the nth nonlinearity, ("mul", n) for the nth product, and so on.
+
+    Nonlinearities are counted apart, so that their numbers do not depend on how the rest of a pass is computed.
+    """
+    counts: Counter[str | None] = Counter()
+    for operation in operations:
+        if not operation.stale:
+            counter = None if operation.built_in else operation.name
+            yield operation, (counter, counts[counter])
+            counts[counter] += 1
 
 
 class DispatchMode(TorchDispatchMode):
@@ -88,6 +112,7 @@ class _Recorder(DispatchMode):
         self._storages: dict[int, list[Tensor]] = {}
         self._count = 0
         self.stack: list[str] = [""]
+        self.returned: dict[int, frozenset[str]] = {}
         self.names = {id(module): name for name, module in model.named_modules()}
         for tensor in tensors_in(inputs):
             self.varying.add(self._assign(tensor).number)
@@ -153,8 +178,11 @@ def _module_names(recorder: _Recorder) -> Iterator[None]:
     def enter(module: nn.Module, _: Any) -> None:
         recorder.stack.append(recorder.names.get(id(module), recorder.stack[-1]))
 
-    def leave(module: nn.Module, _: Any, __: Any) -> None:
-        recorder.stack.pop()
+    def leave(module: nn.Module, _: Any, outputs: Any) -> None:
+        name = recorder.stack.pop()
+        for tensor in tensors_in(outputs):
+            number = recorder.value_of(tensor).number
+            recorder.returned[number] = recorder.returned.get(number, frozenset()) | {name}
 
     handles = register_module_forward_pre_hook(enter), register_module_forward_hook(leave)
     try:
@@ -208,4 +236,4 @@ def record(model: nn.Module, inputs: Any) -> Trace:
             outputs = call_model(model, inputs)
     results = frozenset(recorder.value_of(tensor).number for tensor in tensors_in(outputs))
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return Trace(tuple(recorder.operations), parameters, results, frozenset(recorder.varying))
+    return Trace(tuple(recorder.operations), parameters, results, frozenset(recorder.varying), recorder.returned)

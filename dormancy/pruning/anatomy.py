@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from dormancy.graph import IntArray, NeuronGraph, NeuronLayer, Producer
 from dormancy.graph.assemble import assemble
 from dormancy.graph.flow import Arrival, Carried, push
+from dormancy.graph.manual import with_activations
 from dormancy.graph.ops import Kind
-from dormancy.graph.trace import Operation, Trace, Value, record
+from dormancy.graph.trace import Operation, Trace, Value, counted_calls, record
 from dormancy.graph.weights import ParameterIndex, WeightUse
 from dormancy.pruning.companions import Slice, owners_of
 
@@ -57,7 +58,7 @@ def dissect(model: nn.Module, inputs: Any) -> Anatomy:
 
     The network is left as it was. Raises `NetworkError` when the network does not take the inputs.
     """
-    trace = record(model, inputs)
+    trace = with_activations(record(model, inputs), {})
     graph = assemble(trace)
     dissection = _Dissection(model, trace, graph)
     return Anatomy(graph, {layer.name: dissection.layer(layer) for layer in graph if layer.rewritable})
@@ -86,7 +87,7 @@ class _Dissection:
         self.trace = trace
         self.tensors: dict[str, Tensor] = {**trace.parameters, **dict(model.named_buffers())}
         self.index = ParameterIndex(self.tensors)
-        self.sites = [operation for operation in trace.operations if operation.kind is Kind.ACTIVATION]
+        self.sites = {number: operation for operation, number in counted_calls(trace.operations)}
         uses = (self.index.use(operation) for operation in trace.operations if operation.kind is Kind.WEIGHT)
         self.uses = [use for use in uses if use is not None]
         self.feeding = Counter(producer.weight for layer in graph for producer in layer.producers)
@@ -97,7 +98,7 @@ class _Dissection:
 
     def layer(self, layer: NeuronLayer) -> LayerAnatomy:
         """Follow one layer from its weights to its readers."""
-        site = self.sites[layer.call]
+        site = self.sites[layer.counted, layer.call]
         arrivals, states = push(self.trace, site.outputs[0], _labels(site.outputs[0], layer.dim), site.index)
         slices, problems, before = self._weights(layer), list(self._narrow_parts(layer)), frozenset[str]()
         for producer in layer.producers:
@@ -127,6 +128,8 @@ class _Dissection:
         for producer in layer.producers:
             if np.unique(producer.rows[producer.rows >= 0]).size < self.tensors[producer.weight].shape[producer.dim]:
                 yield f"its weights are a part of the fused parameter '{producer.weight}'"
+            if producer.is_shared:
+                yield f"rows of '{producer.weight}' feed several of its neurons each"
             if self.feeding[producer.weight] > 1:
                 yield f"rows of '{producer.weight}' also feed another layer of neurons"
             if any(use.groups > 1 for use in self.uses if use.weight == producer.weight):

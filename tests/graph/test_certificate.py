@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dormancy.graph import NeuronGraph, NeuronLayer, call_model, trace_neurons, undisturbed
-from dormancy.graph.ops import activation_name, tensors_in
+from dormancy.graph.ops import activation_name, operation_name, tensors_in
 from dormancy.graph.trace import DispatchMode
 from tests.zoo import REFUSED, ZOO
 
@@ -24,7 +24,8 @@ class Silence(DispatchMode):
 
     def __torch_dispatch__(self, overload: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = overload(*args, **(kwargs or {}))
-        if activation_name(overload.overloadpacket, args) is not None:
+        name = None if activation_name(overload.overloadpacket, args) else operation_name(overload)
+        if name == self.layer.counted:
             if self.calls == self.layer.call:
                 result.index_fill_(self.layer.dim, self.neurons, 0.0)
             self.calls += 1
