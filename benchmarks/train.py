@@ -5,7 +5,8 @@ the median over the pairs. What is measured on our side is `dormancy train` itse
 
     python benchmarks/train.py --sb3-python ~/sb3/bin/python            # DQN at replay ratios .25 and 1
     python benchmarks/train.py --precision bf16 --replay-ratio 1
-    python benchmarks/train.py --alone                                   # ours only, with its breakdown
+    python benchmarks/train.py --alone --costs                          # ours only; what logging and ReDo cost
+    python benchmarks/train.py --against overlap=true --replay-ratio .25
 
 The other environment needs `pip install stable-baselines3 ale-py opencv-python-headless`; without --sb3-python they are
 expected in this one. On a machine that is not idle, trust the ratios, not the rates.
@@ -47,7 +48,10 @@ def compare(options: Options, arguments: argparse.Namespace) -> list[str]:
     agent_steps = max(1, round(arguments.slice / options.replay_ratio))
     with ExitStack() as stack:
         sides = [stack.enter_context(Side("dormancy", sys.executable, options))]
-        if not arguments.alone:
+        if arguments.against:
+            other = dataclasses.replace(options, settings=(*options.settings, *arguments.against))
+            sides.append(stack.enter_context(Side("dormancy", sys.executable, other, " ".join(arguments.against))))
+        elif not arguments.alone:
             sides.append(stack.enter_context(Side("sb3", arguments.sb3_python, options)))
         found = in_turns(sides, options.warmup, agent_steps, arguments.rounds)
     head = f"{options.algorithm.upper()}, {options.env_id}, replay ratio {options.replay_ratio:g}, {options.precision}"
@@ -78,6 +82,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slice", type=int, default=40, help="gradient steps of a slice")
     parser.add_argument("--sb3-python", default=sys.executable, help="the Python that has stable-baselines3")
     parser.add_argument("--alone", action="store_true", help="measure our side only")
+    parser.add_argument("--against", action="append", metavar="NAME=VALUE", help="not SB3 but ours with this setting")
     parser.add_argument("--costs", action="store_true", help="also what logging, scanning and ReDo cost")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of our configuration")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
