@@ -16,7 +16,7 @@ RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example fixtures test test-slow test-browser test-sb3 check bench format clean
+.PHONY: help demo example fixtures test test-slow test-browser test-sb3 test-durability check bench format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -60,6 +60,10 @@ test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3,
 	$(PIP) -e '.[sb3]'
 	$(PYTEST) -m sb3 tests/integrations
 
+test-durability: $(VENV)/.installed-dev  ## kill trainers at 50 points each, fill disks, and compare what they resume to
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn --kills 50 --signals 10 --full-disks 10
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn-atari --kills 10 --signals 2
+
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doctests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,8 +76,11 @@ bench: $(VENV)/.installed-dev  ## measure what a scan costs
 
 fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in an environment of their own
 	$(PYTHON) -m venv $(VENV)-fixtures
-	$(VENV)-fixtures/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch safetensors stable-baselines3 sb3-contrib
+	$(VENV)-fixtures/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch safetensors stable-baselines3 sb3-contrib flax
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_foreign.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_templates.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_modules.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_flax.py
 
 format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from dormancy.errors import InputError
+from dormancy.io import Source
 from dormancy.metrics.overlap import BoolArray, chance_overlap, jaccard, overlap_coefficient
+from dormancy.metrics.uncertainty import share_interval
 from dormancy.result import DormancyScan
+from dormancy.stats import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LayerComparison", "SampleComparison", "compare_samples"]
+__all__ = ["LayerComparison", "SampleComparison", "change_interval", "compare_samples"]
+
+
+SCHEMA = "dormancy.samples/1"
 
 
 @final
@@ -70,10 +77,17 @@ class LayerComparison:
 @final
 @dataclass(frozen=True, eq=False)
 class SampleComparison:
-    """What two samples say of one network at one tau; `layers` in the order of the forward pass."""
+    """What two samples say of one network at one tau; `layers` in the order of the forward pass.
+
+    `first` and `second` are the files of the samples, `observations` how many rows they have.
+    """
 
     tau: float
     layers: tuple[LayerComparison, ...]
+    checkpoint: Source | None = None
+    first: Source | None = None
+    second: Source | None = None
+    observations: tuple[int, int] = (0, 0)
 
     @property
     def network(self) -> LayerComparison:
@@ -84,7 +98,19 @@ class SampleComparison:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able counts, schema ``dormancy.samples/1``."""
         rows = [each.to_dict() for each in (*self.layers, self.network)]
-        return {"schema": "dormancy.samples/1", "tau": self.tau, "layers": rows[:-1], "network": rows[-1]}
+        sources = {name: getattr(self, name) for name in ("checkpoint", "first", "second")}
+        return {
+            "schema": SCHEMA,
+            **{name: asdict(source) if source else None for name, source in sources.items()},
+            "observations": list(self.observations),
+            "tau": self.tau,
+            "layers": rows[:-1],
+            "network": rows[-1],
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a frame with one row a layer and a last one for the network."""
@@ -112,6 +138,36 @@ def compare_samples(first: DormancyScan, second: DormancyScan, tau: float | None
             )
             for one, other in zip(first.layers, second.layers, strict=True)
         ),
+        first.checkpoint,
+        first.sample,
+        second.sample,
+        (first.observations, second.observations),
+    )
+
+
+def change_interval(
+    before: DormancyScan,
+    after: DormancyScan,
+    tau: float | None = None,
+    layer: str | None = None,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return how much the dormant share grew between two scans, with its bootstrap confidence interval.
+
+    Replicates are taken in pairs: row n has the same weight in the b-th replicate of both, so that on one sample the
+    luck of the draw that both share drops out. Both need the metric "uncertainty" at this tau; without it, for an
+    unknown layer and for a bad `confidence` raises `UsageError`.
+    """
+    shares = [each.replicate_shares(tau, layer) for each in (before, after)]
+    count = min(len(each) for each in shares)
+    grown = shares[1][:count] - shares[0][:count]
+    estimates = [_share(each, before.taus[0] if tau is None else tau, layer) for each in (before, after)]
+    return share_interval(grown, estimates[1] - estimates[0], confidence)
+
+
+def _share(scan: DormancyScan, tau: float, layer: str | None) -> float:
+    return (
+        scan.fraction(tau) if layer is None else next(each for each in scan.layers if each.name == layer).fraction(tau)
     )
 
 

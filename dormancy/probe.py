@@ -20,12 +20,13 @@ from dormancy.io import ObservationArray, ReplaySample
 from dormancy.io.slabs import slabs
 from dormancy.resampling import Plan, Resampled, Resamples
 
-__all__ = ["Observations", "Probe"]
+__all__ = ["Earlier", "Observations", "Probe"]
 
 Observations: TypeAlias = (
     ObservationArray | Tensor | Mapping[str, ObservationArray] | Mapping[str, Tensor] | ReplaySample
 )
 Inputs: TypeAlias = "ObservationArray | Mapping[str, ObservationArray]"
+Earlier: TypeAlias = nn.Module | Callable[[], nn.Module]
 
 BATCH = 64  # where a scan is fastest on a CPU: larger batches fall out of its caches; see docs/performance.md
 TRACED_ROWS = 2
@@ -56,6 +57,14 @@ def _check(inputs: Inputs) -> None:
             raise SampleError("the sample has no observations")
 
 
+def _earlier(network: Earlier | None) -> nn.Module:
+    if network is None:
+        raise ReferenceRequired(
+            "this tells what has changed since an earlier checkpoint: give a reference (--reference CKPT)"
+        )
+    return network if isinstance(network, nn.Module) else network()
+
+
 def _rows_of(arrays: Any, rows: slice) -> Any:
     """Slice an array, or every array of a (nested) mapping."""
     if isinstance(arrays, Mapping):
@@ -73,7 +82,8 @@ class Probe:
     by keyword argument, or a `ReplaySample`; None allows what needs no sample. Integers are cast to the parameters'
     dtype, unless the network has an embedding. `input_scale` multiplies observations, for networks that do not do so.
     `taus` are the thresholds that metrics of dormant shares speak of. `reference` is an earlier network of the same
-    shape, for metrics that tell what has changed since.
+    shape, for metrics that tell what has changed since; `previous` the one right before in a series, the reference
+    where it is not given. Either may be a function that returns it, called when a metric asks.
     """
 
     def __init__(
@@ -84,7 +94,8 @@ class Probe:
         batch_size: int = BATCH,
         input_scale: float | None = None,
         taus: tuple[float, ...] = (0.1,),
-        reference: nn.Module | None = None,
+        reference: Earlier | None = None,
+        previous: Earlier | None = None,
     ) -> None:
         self.model = model
         self.batch_size = batch_size
@@ -93,6 +104,7 @@ class Probe:
         self.is_preview = False
         self.touched: set[type[Collector[object]]] = set()
         self._reference = reference
+        self._previous = reference if previous is None else previous
         self._inputs = None if observations is None else _as_inputs(observations)
         self._sample = observations if isinstance(observations, ReplaySample) else None
         self._collected: dict[type[Collector[object]], Any] = {}
@@ -107,12 +119,13 @@ class Probe:
 
     @property
     def reference(self) -> nn.Module:
-        """The earlier network; raises `ReferenceRequired` when there is none."""
-        if self._reference is None:
-            raise ReferenceRequired(
-                "this tells what has changed since an earlier checkpoint: give a reference (--reference CKPT)"
-            )
-        return self._reference
+        """The network that all of a series is compared with; raises `ReferenceRequired` when there is none."""
+        return _earlier(self._reference)
+
+    @property
+    def previous(self) -> nn.Module:
+        """The network right before this one in a series; raises `ReferenceRequired` when there is none."""
+        return _earlier(self._previous)
 
     @property
     def rows(self) -> int:
@@ -183,6 +196,7 @@ class Probe:
             input_scale=self.input_scale,
             taus=self.taus,
             reference=self._reference,
+            previous=self._previous,
         )
         preview.graph = self.graph
         preview.is_preview = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -71,6 +72,7 @@ class DormancyScan:
     """Everything one scan found, with what it was found on.
 
     `layers` are in the order of the forward pass. `measurements` holds the result of every other metric by its name.
+    `reference` and `previous` are the earlier checkpoints that metrics compared with.
     """
 
     layers: tuple[LayerScore, ...]
@@ -83,6 +85,8 @@ class DormancyScan:
     gradient_step: int | None = None
     env_id: str | None = None
     assumptions: tuple[Assumption, ...] = ()
+    reference: Source | None = None
+    previous: Source | None = None
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -117,6 +121,17 @@ class DormancyScan:
         an unknown layer and a `confidence` that is not between 0 and 1.
         """
         threshold = self.taus[0] if tau is None else tau
+        found = self.replicate_shares(threshold, layer)
+        scored = [each for each in self.layers if layer in (None, each.name)]
+        estimate = sum(int(each.dormant(threshold).sum()) for each in scored) / sum(each.size for each in scored)
+        return share_interval(found, estimate, confidence)
+
+    def replicate_shares(self, tau: float | None = None, layer: str | None = None) -> FloatArray:
+        """Return the dormant share, of the network or of one layer, in every bootstrap replicate: (replicates,).
+
+        Raises what `interval` raises.
+        """
+        threshold = self.taus[0] if tau is None else tau
         if "uncertainty" not in self.measurements:
             raise UsageError("no interval: this scan did not resample; scan again with the metric 'uncertainty'")
         counts = replicate_counts(self.measurements["uncertainty"].detail, threshold)
@@ -124,10 +139,8 @@ class DormancyScan:
         if not scored:
             names = [each.name for each in self.layers]
             raise UsageError(f"unknown layer {layer!r}{nearest(str(layer), names)}; layers: {', '.join(names)}")
-        size = sum(each.size for each in scored)
-        found = np.sum([counts[each.name] for each in scored], axis=0) / size
-        estimate = sum(int(each.dormant(threshold).sum()) for each in scored) / size
-        return share_interval(found, estimate, confidence)
+        summed = np.sum([counts[each.name] for each in scored], axis=0)
+        return np.asarray(summed / sum(each.size for each in scored), dtype=np.float64)
 
     def sweep(self, taus: Sequence[float] = SWEEP) -> pd.DataFrame:
         """Return the dormant share at each tau: one column a layer and "network", indexed by tau."""
@@ -164,6 +177,8 @@ class DormancyScan:
             "schema": SCHEMA,
             "checkpoint": asdict(self.checkpoint) if self.checkpoint else None,
             "sample": asdict(self.sample) if self.sample else None,
+            "reference": asdict(self.reference) if self.reference else None,
+            "previous": asdict(self.previous) if self.previous else None,
             "env_id": self.env_id,
             "agent_step": self.agent_step,
             "gradient_step": self.gradient_step,
@@ -185,6 +200,10 @@ class DormancyScan:
             "warnings": list(self.warnings),
             "versions": dict(self.versions),
         }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
 
     def _layer_to_dict(self, layer: LayerScore) -> dict[str, Any]:
         return {
@@ -241,6 +260,8 @@ class DormancyScan:
             gradient_step=data["gradient_step"],
             env_id=data["env_id"],
             assumptions=tuple(Assumption(**each) for each in data["assumptions"]),
+            reference=Source(**data["reference"]) if data.get("reference") else None,
+            previous=Source(**data["previous"]) if data.get("previous") else None,
             warnings=tuple(str(text) for text in data["warnings"]),
             versions={str(name): str(value) for name, value in data["versions"].items()},
         )

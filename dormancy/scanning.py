@@ -8,17 +8,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from typing import final
 
 import numpy as np
 import torch
 from torch import nn
 
-from dormancy.errors import NetworkError, ReferenceRequired, UsageError
+from dormancy.errors import InputError, NetworkError, ReferenceRequired, UsageError
 from dormancy.graph import NeuronGraph
-from dormancy.io import Checkpoint, ReplaySample, load_checkpoint
+from dormancy.io import Checkpoint, Hints, ReplaySample, Source, load_checkpoint
 from dormancy.io.pairs import checkpoint_name, environments_differ, inputs_for, open_pair, require_raw_pixels
 from dormancy.metrics import METRICS, Measurement
-from dormancy.probe import BATCH, Observations, Probe
+from dormancy.probe import BATCH, Earlier, Observations, Probe
 from dormancy.result import DormancyScan, LayerScore
 
 __all__ = ["scan", "scan_checkpoint", "scan_probe"]
@@ -37,15 +38,18 @@ def scan(
     layers: str | None = None,
     batch_size: int = BATCH,
     input_scale: float | None = None,
-    reference: nn.Module | None = None,
+    reference: Earlier | None = None,
+    previous: Earlier | None = None,
+    answerable_only: bool = False,
 ) -> DormancyScan:
     """Measure how dormant a network is on a sample, in one pass over it.
 
     `observations` has shape (N, ...): an array, a tensor, a mapping of them by keyword argument, or a `ReplaySample`.
     `tau` is one threshold or several; the first is the one results are headed by. `metrics` are names in `METRICS`
     (None: all default ones; "all": every one that this probe can answer), `layers` is a regular expression that layer
-    names must contain a match of. `reference` is an earlier network, for metrics that tell what has changed since. The
-    network is left as it was, on whatever device it is, and no random numbers are consumed.
+    names must contain a match of. `reference` is an earlier network, for metrics that tell what has changed since, and
+    `previous` the one right before in a series (None: the reference). With `answerable_only`, metrics that ask for what
+    is not there are left out. The network is left as it was, on whatever device it is; no random numbers are consumed.
 
     Raises `UsageError` for a bad tau, metric or pattern, `SampleError` for unusable observations, and `NetworkError`
     when the network does not take them or has no neurons.
@@ -57,13 +61,24 @@ def scan(
     0.5
     """
     probe = Probe(
-        model, observations, batch_size=batch_size, input_scale=input_scale, taus=checked_taus(tau), reference=reference
+        model,
+        observations,
+        batch_size=batch_size,
+        input_scale=input_scale,
+        taus=checked_taus(tau),
+        reference=reference,
+        previous=previous,
     )
-    return scan_probe(probe, metrics=metrics, layers=layers)
+    return scan_probe(probe, metrics=metrics, layers=layers, answerable_only=answerable_only)
 
 
 def scan_probe(
-    probe: Probe, tau: Taus | None = None, *, metrics: Sequence[str] | None = None, layers: str | None = None
+    probe: Probe,
+    tau: Taus | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    layers: str | None = None,
+    answerable_only: bool = False,
 ) -> DormancyScan:
     """Measure what a probe looks at; see `scan`. Statistics that the probe already has are not gathered again.
 
@@ -72,7 +87,8 @@ def scan_probe(
     probe.taus = probe.taus if tau is None else checked_taus(tau)
     taus = probe.taus
     graph = _chosen(probe.graph, layers)
-    measurements = _measure(probe, _chosen_metrics(metrics, probe))
+    names, left_out = _chosen_metrics(metrics, probe, answerable_only)
+    measurements = _measure(probe, names)
     scores = measurements.pop("score").neurons
     found = tuple(
         LayerScore(
@@ -91,7 +107,7 @@ def scan_probe(
         taus=taus,
         measurements=kept,
         observations=probe.rows,
-        warnings=(*_warnings(found, taus), *(text for each in kept.values() for text in each.warnings)),
+        warnings=(*_warnings(found, taus), *left_out, *(text for each in kept.values() for text in each.warnings)),
         versions=_versions(),
     )
 
@@ -106,21 +122,38 @@ def scan_checkpoint(
     batch_size: int = BATCH,
     device: str | torch.device | None = None,
     reference: Checkpoint | str | os.PathLike[str] | None = None,
+    previous: Checkpoint | str | os.PathLike[str] | None = None,
+    hints: Hints | None = None,
+    answerable_only: bool = False,
 ) -> DormancyScan:
-    """Measure a checkpoint on a sample; either may be a path. Without a sample, the one beside the checkpoint is taken.
+    """Measure a checkpoint on a sample; either may be a path. Without a sample, the one beside the checkpoint is used.
+
+    `reference` and `previous` are earlier checkpoints, read when a metric compares with them. `hints` say of paths what
+    a foreign file does not. The rest is as in `scan`.
 
     Raises what `scan` raises; besides, `FileError` and its kin for files, `SampleRequired` when there is no sample, and
     `InputError` for parameters that are not finite.
     """
     checked_taus(tau)
-    with open_pair(checkpoint, sample) as (loaded, opened):
+    first = None if reference is None else _Earlier(reference, hints, device)
+    before = first if previous is None else _Earlier(previous, hints, device)
+    with open_pair(_load(checkpoint, hints), sample) as (loaded, opened):
         loaded.require_finite()
         model = loaded.build().to(_device(device))
         require_raw_pixels(model, opened)
         inputs = inputs_for(model, opened)
-        earlier = None if reference is None else _load(reference).build().to(_device(device))
         try:
-            result = scan(model, inputs, tau, metrics=metrics, layers=layers, batch_size=batch_size, reference=earlier)
+            result = scan(
+                model,
+                inputs,
+                tau,
+                metrics=metrics,
+                layers=layers,
+                batch_size=batch_size,
+                reference=first,
+                previous=before,
+                answerable_only=answerable_only,
+            )
         except NetworkError as error:
             where = opened.source.path if opened.source else "the sample"
             raise NetworkError(f"{checkpoint_name(loaded)} on {where}: {error}") from error
@@ -132,12 +165,32 @@ def scan_checkpoint(
             gradient_step=loaded.gradient_step,
             env_id=loaded.env_id,
             assumptions=loaded.assumptions,
+            reference=first.source if first else None,
+            previous=before.source if before else None,
             warnings=(*_other_environment(loaded, opened), *result.warnings),
         )
 
 
-def _load(checkpoint: Checkpoint | str | os.PathLike[str]) -> Checkpoint:
-    return checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+@final
+class _Earlier:
+    """A network that is read and built when a metric first asks for it, and once only; `source` is None until then."""
+
+    def __init__(
+        self, checkpoint: Checkpoint | str | os.PathLike[str], hints: Hints | None, device: str | torch.device | None
+    ) -> None:
+        self._checkpoint, self._hints, self._device = checkpoint, hints, device
+        self._built: nn.Module | None = None
+        self.source: Source | None = None
+
+    def __call__(self) -> nn.Module:
+        if self._built is None:
+            loaded = _load(self._checkpoint, self._hints)
+            self._built, self.source = loaded.build().to(_device(self._device)), loaded.source
+        return self._built
+
+
+def _load(checkpoint: Checkpoint | str | os.PathLike[str], hints: Hints | None = None) -> Checkpoint:
+    return checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, hints)
 
 
 def checked_taus(tau: Taus) -> tuple[float, ...]:
@@ -161,25 +214,34 @@ def _measure(probe: Probe, names: Iterable[str]) -> dict[str, Measurement]:
     return {name: measure(probe) for name, measure in chosen.items()}
 
 
-def _chosen_metrics(names: Sequence[str] | None, probe: Probe) -> list[str]:
+def _chosen_metrics(names: Sequence[str] | None, probe: Probe, answerable_only: bool) -> tuple[list[str], list[str]]:
+    """Return the metrics to measure, and what to say of those that were left out though they were named."""
     if names is None:
-        return [name for name in METRICS if METRICS[name].default]
-    wanted = (each for name in names for each in (_answerable(probe) if name == "all" else [METRICS[name].name]))
-    return list(dict.fromkeys(["score", *wanted]))
-
-
-def _answerable(probe: Probe) -> list[str]:
-    """List the metrics that have all they need: those that compare with a reference ask for one."""
+        return [name for name in METRICS if METRICS[name].default], []
+    wanted: list[str] = []
+    said: list[str] = []
     preview = probe.preview()
-    return [name for name in METRICS if _answers(name, preview)]
+    for name in names:
+        every = name == "all"
+        for each in METRICS if every else [METRICS[name].name]:
+            why = _unanswerable(each, preview) if every or answerable_only else None
+            wanted += [each] if why is None else []
+            said += [f"{each} was left out: {why}"] if why else []
+    return list(dict.fromkeys(["score", *wanted])), said
 
 
-def _answers(name: str, preview: Probe) -> bool:
+def _unanswerable(name: str, preview: Probe) -> str | None:
+    """Try a metric on a few rows; return why it cannot be measured, "" where that goes without saying.
+
+    That there is nothing to compare with does: a series has a first checkpoint.
+    """
     try:
         METRICS[name].measure(preview)
     except ReferenceRequired:
-        return False
-    return True
+        return ""
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _chosen(graph: NeuronGraph, pattern: str | None) -> NeuronGraph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -159,9 +160,49 @@ class DormancySeries:
         frames = [scan.to_frame().assign(**{unit: step}) for step, scan in zip(self.steps, self.scans, strict=True)]
         return pd.concat(frames).reset_index().set_index([unit, "layer"]) if frames else pd.DataFrame()
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the metrics that any of the scans holds, besides the score, in the order in which they appear."""
+        return tuple(dict.fromkeys(name for scan in self.scans for name in scan.measurements))
+
+    def curve(self, metric: str, layer: str | None = None) -> FloatArray:
+        """Return a metric over the checkpoints, of a layer or of the network: shape (K,), NaN where it is not known.
+
+        Raises `UsageError` for a metric that none of the scans holds, and for an unknown layer.
+        """
+        if metric not in self.metric_names():
+            known = list(self.metric_names())
+            raise UsageError(f"metric {metric!r} was not measured{nearest(metric, known)}; known: {', '.join(known)}")
+        if layer is not None:
+            self._index(layer)
+        found = (scan.measurements.get(metric) for scan in self.scans)
+        values = (None if each is None else each.network if layer is None else each.layers.get(layer) for each in found)
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    def curves(self) -> dict[str, dict[str, Any]]:
+        """Return every metric over the checkpoints, JSON-able: ``network`` and ``layers``, None where it has none."""
+        return {name: self._curves_of(name) for name in self.metric_names()}
+
+    def _curves_of(self, metric: str) -> dict[str, Any]:
+        layers = {layer: _known(self.curve(metric, layer)) for layer in self.layer_names}
+        return {
+            "network": _known(self.curve(metric)),
+            "layers": {layer: values for layer, values in layers.items() if values is not None},
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return the series as JSON-able values, schema ``dormancy.series/1``."""
-        return {"schema": SCHEMA, "name": self.name, "scans": [scan.to_dict() for scan in self.scans]}
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "step_unit": self.step_unit,
+            "steps": list(self.steps),
+            "curves": self.curves(),
+            "scans": [scan.to_dict() for scan in self.scans],
+        }
+
+    def to_json(self) -> str:
+        """Return `to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DormancySeries:
@@ -176,6 +217,12 @@ class DormancySeries:
         if layer not in names:
             raise UsageError(f"unknown layer {layer!r}{nearest(layer, names)}; layers: {', '.join(names)}")
         return names.index(layer)
+
+
+def _known(values: FloatArray) -> list[float | None] | None:
+    """Return values for JSON, None for those that are not finite; None for a curve without any."""
+    finite = [float(value) if np.isfinite(value) else None for value in values]
+    return finite if any(value is not None for value in finite) else None
 
 
 def _history(dormant: BoolArray, k: int, history: History) -> BoolArray:

@@ -65,3 +65,9 @@ def test_different_networks_are_refused() -> None:
     sources = [replace(each, checkpoint=Source(f"{n}.pt", "native", n)) for n, each in (("a", one), ("b", other))]
     with pytest.raises(InputError, match=r"a\.pt and b\.pt are different checkpoints"):
         compare_samples(*sources)
+
+
+def test_a_comparison_is_json_and_a_frame() -> None:
+    compared = compare_samples(*scans())
+    assert json.loads(compared.to_json()) == compared.to_dict()
+    assert compared.to_frame().loc["network", "both"] == 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dormancy.errors import FormatError, InputError, UsageError
+from dormancy.metrics import Measurement
 from dormancy.result import DormancyScan, LayerScore
 from dormancy.series import DormancySeries
 
@@ -85,3 +86,32 @@ def test_an_empty_series_and_a_wrong_layer(series: DormancySeries) -> None:
     assert empty.overlap_matrix().shape == (0, 0)
     with pytest.raises(UsageError, match="unknown layer"):
         series.fractions("c")
+
+
+def with_drift(step: int, drift: float | None) -> DormancyScan:
+    measured = {} if drift is None else {"drift": Measurement(network=drift, layers={"a": 2 * drift})}
+    layer = LayerScore("a", "relu", np.ones(2), None, None, True)
+    return DormancyScan((layer,), (0.1,), measured, 4, agent_step=step)
+
+
+def test_a_metric_is_a_curve_with_gaps_where_it_was_not_measured() -> None:
+    series = DormancySeries.of("run", [with_drift(20, 0.5), with_drift(10, None), with_drift(30, np.inf)])
+    assert series.curve("drift").tolist() == pytest.approx([np.nan, 0.5, np.inf], nan_ok=True)
+    assert series.curve("drift", "a")[1] == 1.0
+    assert series.curves() == {"drift": {"network": [None, 0.5, None], "layers": {"a": [None, 1.0, None]}}}
+    with pytest.raises(UsageError, match="did you mean 'drift'"):
+        series.curve("drit")
+    with pytest.raises(UsageError, match="unknown layer 'b'"):
+        series.curve("drift", "b")
+
+
+def test_json_says_what_the_series_is_and_is_read_back() -> None:
+    series = DormancySeries.of("run", [with_drift(20, 0.5), with_drift(10, None)])
+    document = json.loads(series.to_json())
+    assert (document["schema"], document["step_unit"], document["steps"]) == (
+        "dormancy.series/1",
+        "agent step",
+        [10, 20],
+    )
+    assert DormancySeries.from_dict(document).to_json() == series.to_json()
+    assert DormancyScan.from_dict(json.loads(series.scans[1].to_json())).to_json() == series.scans[1].to_json()

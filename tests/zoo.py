@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dormancy.networks import MLPNetwork, NatureNetwork
+from dormancy.networks import ImpalaNetwork, MinAtarNetwork, MLPNetwork, NatureNetwork, SACNetwork
 
 Entry = Callable[[], tuple[nn.Module, Any]]
 ZOO: dict[str, Entry] = {}
@@ -69,6 +69,28 @@ def _() -> tuple[nn.Module, Any]:
 @entry("nature-layer-norm")
 def _() -> tuple[nn.Module, Any]:
     return NatureNetwork(6, width=0.25, norm="layer"), pixels()
+
+
+def streams(activation: str) -> dict[str, str]:
+    """Name what an IMPALA network adds up."""
+    found = [f"stack{index}.{part}" for index in (1, 2, 3) for part in ("conv", f"block2.{activation}")]
+    return dict.fromkeys([*found, activation], "added to another branch")
+
+
+@entry("impala", streams("relu"))
+def _() -> tuple[nn.Module, Any]:
+    return ImpalaNetwork(5, (4, 20, 20), width=0.125), pixels(side=20)
+
+
+@entry("impala-dueling-leaky", streams("leaky_relu"))
+def _() -> tuple[nn.Module, Any]:
+    inner = [8, 16, 24, 32, 40, 48]
+    return ImpalaNetwork(5, (4, 20, 20), 0.125, activation="leaky_relu", dueling=True, inner=inner), pixels(side=20)
+
+
+@entry("minatar")
+def _() -> tuple[nn.Module, Any]:
+    return MinAtarNetwork(3, (6, 10, 10)), torch.randint(0, 2, (5, 6, 10, 10), dtype=torch.uint8)
 
 
 @entry("mlp-crelu-layer-norm")
@@ -381,3 +403,9 @@ def _() -> tuple[nn.Module, Any]:
         return m.b(y * torch.sigmoid(y))
 
     return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2)), torch.randn(7, 5)
+
+
+@entry("sac")
+def _() -> tuple[nn.Module, Any]:
+    inputs = {"observations": torch.randn(7, 5), "actions": torch.rand(7, 2) * 2 - 1}
+    return SACNetwork(5, 2, hidden={"actor": (8, 6), "q1": (9, 7), "q2": (4,)}), inputs

@@ -19,9 +19,10 @@ REHEARSALS = 3
 class GradientStep(Generic[B]):
     """Calls `update` with a batch; with `graph` "cuda" the calls are one recorded CUDA graph.
 
-    `update` takes a NamedTuple of tensors, changes the parameters of `optimizers` and returns its losses by name,
-    without gradient. It must ask the device for no value and treat all batches alike (same shapes and dtypes), and its
-    random numbers must be those of the device's default generator. What it returns is overwritten by the next call.
+    `update` takes a NamedTuple, changes the parameters of `optimizers` and returns its losses by name, without
+    gradient. It must read nothing but the tensors of the batch, ask the device for no value, and treat all batches
+    alike (same shapes and dtypes); its random numbers must be those of the device's default generator. What it returns
+    is overwritten by the next call.
 
     A graph reads and writes fixed addresses. So each batch is copied into the memory of the first one; parameters and
     the optimizer's state must be changed in place from then on, or `forget` be called. The rehearsals before recording
@@ -48,14 +49,15 @@ class GradientStep(Generic[B]):
         if self._held is None:
             self._held = self._prepared(batch)
         for held, value in zip(self._held, batch, strict=True):
-            held.copy_(value, non_blocking=True)
+            if isinstance(held, Tensor):
+                held.copy_(value, non_blocking=True)
         if self._graph is None:
             return self._update(self._held)
         self._graph.replay()
         return self._losses
 
     def _prepared(self, batch: B) -> B:
-        held = type(batch)(*(value.clone() for value in batch))
+        held = type(batch)(*(value.clone() if isinstance(value, Tensor) else value for value in batch))
         self._rehearse(held)
         if self._kind == "cuda":
             self._graph = torch.cuda.CUDAGraph()

@@ -5,42 +5,45 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dormancy.networks import build_network
 from dormancy_agents.agent import learner_state, load_learner_state
 from dormancy_agents.ahead import Ahead
 from dormancy_agents.captured import GradientStep
-from dormancy_agents.config import DQNConfig
+from dormancy_agents.config import DiscreteConfig, DQNConfig
 from dormancy_agents.envs import RecordedEnvironment, make_environment
+from dormancy_agents.fixed import first_network, fixed_targets
 from dormancy_agents.interventions import Interventions, Row, Statistics
 from dormancy_agents.layout import channels_last, to_device
+from dormancy_agents.offline import learn_offline, recorded_replay
 from dormancy_agents.replay import Batch, Positions, Replay
 from dormancy_agents.schedules import epsilon_at, gradient_steps_due
 from dormancy_agents.session import Outcome, Session
 from dormancy_agents.setup import adam, autocast, empty_replay, graph_kind, network_spec, prepare_device
 from dormancy_agents.streams import Streams
-from dormancy_agents.targets import max_target, td_loss
+from dormancy_agents.targets import double_target, max_target, td_loss
 
 __all__ = ["DQN", "train"]
 
 EVALUATION_EPSILON = 0.001
 
 
-def train(config: DQNConfig, out: Path, *, progress: bool = True) -> Outcome:
-    """Train a DQN and leave a run folder at `out`.
+def train(config: DQNConfig, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
+    """Train a DQN and leave a run folder at `out`, or with `resume` go on with the run that is there, bit for bit.
 
     Raises `UsageError` for what cannot be run here, `OutputError` when `out` exists or cannot be written, and
     `TrainingDiverged` when the loss is no longer finite.
     """
     agent = DQN(config)
+    if config.offline:
+        return learn_offline(agent, out, progress=progress, resume=resume)
     env, replay = agent.env, agent.replay
-    with Session(agent, out, progress=progress) as session:
+    with Session(agent, out, progress=progress, resume=resume) as session:
         journal, observation = session.journal, session.begin()
         while session.goes_on():
             # Act: at random with probability epsilon, else greedily.
@@ -71,11 +74,12 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True) -> Outcome:
     return session.outcome
 
 
-@final
 class DQN:
     """All that changes while a DQN trains: networks, optimizer, replay, environment, random streams, counters."""
 
-    def __init__(self, config: DQNConfig) -> None:
+    config: DiscreteConfig
+
+    def __init__(self, config: DiscreteConfig) -> None:
         self.config = config
         prepare_device(config)
         self.streams = Streams(config.seed)
@@ -83,14 +87,17 @@ class DQN:
         self.env = RecordedEnvironment(make_environment(config, seeds(0)), seeds)
         self.network_spec = network_spec(config, self.env)
         torch.manual_seed(self.streams.integer("network"))
-        self.online = channels_last(build_network(self.network_spec).to(config.device))
+        self.online = channels_last(first_network(config, self.network_spec).to(config.device))
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.optimizer = adam(config, self.online.parameters())
-        self.modules: Mapping[str, nn.Module] = {"online": self.online, "target": self.target}
+        self.fixed = fixed_targets(config, self.network_spec, self.streams)
+        teacher = {"fixed": self.fixed.network} if self.fixed is not None and self.fixed.network is not None else {}
+        self.modules: Mapping[str, nn.Module] = {"online": self.online, "target": self.target, **teacher}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {"adam": self.optimizer}
-        self.replay: Replay = empty_replay(config, self.env)
+        self.replay: Replay = recorded_replay(config, self.env) if config.offline else empty_replay(config, self.env)
         self.interventions = Interventions(config, self.online, [self.optimizer], self.streams.integer("recycling"))
-        self._take_gradient_step = GradientStep(self._update, [self.optimizer], graph_kind(config))
+        kind = "none" if config.targets == "random-values" else graph_kind(config)  # those are drawn on the host
+        self._take_gradient_step = GradientStep(self._update, [self.optimizer], kind)
         self._ahead = Ahead(self.replay, self.streams.replay, config.batch_size, config.n_step, self._look_up)
         self._threads = torch.get_num_threads()
         self.agent_step = self.gradient_step = 0
@@ -140,11 +147,15 @@ class DQN:
 
     def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step on a batch of the replay and return its loss."""
-        ahead = self._ahead.take()
-        torch.set_num_threads(self._threads)
-        losses = self._take_gradient_step(self.batch()) if ahead is None else self._update(*ahead)
+        losses = self._learn_overlapped() if self.config.overlap else self._take_gradient_step(self.batch())
         self.gradient_step += 1
         return losses
+
+    def _learn_overlapped(self) -> Mapping[str, Tensor]:
+        # What could not be looked up ahead is looked up now, on one core as well: the same sums in the same order.
+        batch, targets = self._ahead.take() or self._look_up(None)
+        torch.set_num_threads(self._threads)
+        return self._update(batch, targets)
 
     def batch(self, positions: Positions | None = None) -> Batch:
         """Return the transitions of a gradient step, drawn now unless `positions` were drawn before."""
@@ -155,21 +166,26 @@ class DQN:
 
     def _update(self, batch: Batch, targets: Tensor | None = None) -> dict[str, Tensor]:
         with autocast(self.config):
-            targets = self._targets(batch) if targets is None else targets
             loss = self._loss(self.online(batch.observations), batch, targets)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return {"loss": loss.detach()}
 
-    def _loss(self, values: Tensor, batch: Batch, targets: Tensor) -> Tensor:
+    def _loss(self, values: Tensor, batch: Batch, targets: Tensor | None = None) -> Tensor:
+        if self.fixed is not None:
+            return self.fixed.loss(values.float(), batch)
+        targets = self._targets(batch) if targets is None else targets
         return td_loss(values.float(), batch.actions, targets, self.config.huber_delta)
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> Tensor:
-        return max_target(batch.returns, batch.discounts, self.target(batch.next_observations).float())
+        next_values = self.target(batch.next_observations).float()
+        if not self.config.double:
+            return max_target(batch.returns, batch.discounts, next_values)
+        return double_target(batch.returns, batch.discounts, next_values, self.online(batch.next_observations).float())
 
-    def _look_up(self, positions: Positions) -> tuple[Batch, Tensor]:
+    def _look_up(self, positions: Positions | None) -> tuple[Batch, Tensor]:
         batch = self.batch(positions)
         with autocast(self.config):
             return batch, self._targets(batch)
@@ -185,7 +201,7 @@ class DQN:
 
         def loss(values: Tensor) -> Tensor:
             batch = replay.transitions_at(positions, config.n_step, config.gamma)
-            return self._loss(values, batch, self._targets(batch))
+            return self._loss(values, batch)
 
         return Statistics(replay.observations(positions), loss)
 

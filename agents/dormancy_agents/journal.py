@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import final
+from collections.abc import Callable, Mapping
+from typing import Any, final
 
 from torch import Tensor, nn
 
+from dormancy.errors import OutputError
 from dormancy.io import Checkpoint, ReplaySample
 from dormancy.result import DormancyScan
 from dormancy_agents.agent import Agent
@@ -18,6 +19,7 @@ from dormancy_agents.errors import TrainingDiverged
 from dormancy_agents.interventions import Row
 from dormancy_agents.measure import build_twin, dormancy_row, draw_sample, optimizer_state, scan_parameters
 from dormancy_agents.progress import ProgressBar
+from dormancy_agents.randomness import random_state
 from dormancy_agents.runlog import RunFolder
 from dormancy_agents.windows import WindowMeans
 
@@ -25,6 +27,7 @@ __all__ = ["Journal"]
 
 RETURNS_SHOWN = 20
 """The progress bar shows the mean return of this many episodes."""
+_REMEMBERED = ("_return", "_length", "_scanned_at", "_saved_at", "_owed")
 
 
 @final
@@ -41,12 +44,13 @@ class Journal:
         self._window_start = (time.perf_counter(), 0, 0)
         self._scanned_at = 0
         self._saved_at = 0
+        self._owed = self._resume_owed = False
 
     def stepped(self, step: Step) -> None:
-        """Note an agent step; write a row when it ended an episode."""
+        """Note an agent step; write a row when it ended an episode: a whole game, where episodes are lives."""
         self._return += step.reward
         self._length += 1
-        if step.terminated or step.truncated:
+        if (step.terminated or step.truncated) and not step.life_lost:
             self._row("episode", episode=self._agent.replay.episodes, **self._episode())
             self._bar.episode(sum(self._returns) / len(self._returns))
             self._return, self._length = 0.0, 0
@@ -64,29 +68,83 @@ class Journal:
         self._row(**row)
 
     def write_due(self) -> None:
-        """Write what is due after this agent step: a learning row, a dormancy row, a checkpoint."""
-        agent, config = self._agent, self._agent.config
+        """Write what is due after this agent step: rows, a checkpoint, what is needed to resume."""
+        agent, config = self._agent, self._config
         self._bar.at(agent.agent_step)
-        if agent.agent_step % config.metrics_period_agent_steps == 0:
+        logs = agent.agent_step % config.metrics_period_agent_steps == 0
+        if logs:
             self._learning_row()
-        if agent.agent_step == config.warmup_agent_steps or self._checkpoint_due():
-            self.checkpoint()
+        if self._checkpoint_due() or (logs and self._owed):
+            self._unless_disk_is_full(self.checkpoint)
         elif agent.gradient_step >= self._scanned_at + config.dormancy_period_gradient_steps:
             self._dormancy_row(self._look()[1], None)
+        if self._resume_due() or (logs and self._resume_owed):
+            self._resume_owed = True
+            self._resume_owed = not self._unless_disk_is_full(self.save_resume)
 
     def _checkpoint_due(self) -> bool:
         step, config = self._agent.agent_step, self._config
-        return step > config.warmup_agent_steps and step % config.checkpoint_period_agent_steps == 0
+        after = step > config.warmup_agent_steps and step % config.checkpoint_period_agent_steps == 0
+        return after or step == config.warmup_agent_steps
+
+    def _resume_due(self) -> bool:
+        period = self._config.resume_period_agent_steps
+        return period > 0 and self._agent.agent_step % period == 0
+
+    def _unless_disk_is_full(self, write: Callable[[], None]) -> bool:
+        """Write, or say why not and go on: what is not written now is tried again with the next learning row."""
+        try:
+            write()
+        except OutputError as error:
+            self._run.warn(f"{error}; training goes on and tries again")
+            return False
+        return True
 
     def checkpoint(self) -> None:
-        """Keep the network with a fresh sample, and log a scan of just these two; nothing twice at the same step."""
+        """Keep the network with a fresh sample, and log a scan of just these two; nothing twice at the same step.
+
+        Raises `OutputError` when the disk is full; it is owed then.
+        """
         agent = self._agent
         if agent.agent_step == self._saved_at:
             return
         sample, result = self._look()
-        self._saved_at = agent.agent_step
+        self._owed = True
         name = self._run.save(self._as_file(), sample)
+        self._saved_at, self._owed = agent.agent_step, False
         self._dormancy_row(result, name)
+
+    def save_resume(self) -> None:
+        """Keep all that is needed to go on bit for bit, unless a period of 0 says that nothing is to be kept.
+
+        Raises `OutputError` when the disk is full.
+        """
+        agent = self._agent
+        if not self._config.resume_period_agent_steps or self._run.is_saved(agent.agent_step):
+            return
+        self._require_finite()
+        state = {
+            "agent": agent.state(),
+            "journal": self.state(),
+            "environment": agent.env.state(),
+            "replay": agent.replay.state(),
+            "random": random_state(),
+        }
+        self._run.save_resume(agent.agent_step, state, agent.replay)
+
+    def state(self) -> dict[str, Any]:
+        """Return what rows to come depend on: the episode so far, sums since the last row, what was written when."""
+        return {"losses": self._losses.state(), "returns": list(self._returns)} | {
+            name: getattr(self, name) for name in _REMEMBERED
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up the state of a saved run."""
+        self._losses.load_state(state["losses"])
+        self._returns.extend(state["returns"])
+        for name in _REMEMBERED:
+            setattr(self, name, state[name])
+        self._window_start = (time.perf_counter(), self._agent.agent_step, self._agent.gradient_step)
 
     def _look(self) -> tuple[ReplaySample, DormancyScan]:
         agent = self._agent
@@ -135,16 +193,18 @@ class Journal:
     def _require_finite(self) -> None:
         """Look at loss and weights: the last step of a diverging run leaves a finite loss and infinite weights."""
         agent = self._agent
-        if (broken := self._losses.nonfinite()) is not None:
+        broken, weights = self._losses.nonfinite(), _nonfinite_weights(agent.modules)
+        if broken is not None:
             name, total, steps = broken
             what = f"the {name} became {total} in the {steps} gradient steps before"
-        elif (weights := _nonfinite_weights(agent.modules)) is not None:
-            what = f"the weights became infinite or undefined ({weights}) at"
+        elif weights is not None:
+            what = "the weights became infinite or undefined at"
         else:
             return
+        first = f", the first weights that are not finite: {weights}" if weights else ""
         raise TrainingDiverged(
-            f"{what} gradient step {agent.gradient_step} (agent step {agent.agent_step}); {self._run.path} keeps "
-            "what was good before: try a lower --learning-rate"
+            f"{what} gradient step {agent.gradient_step} (agent step {agent.agent_step}){first}; {self._run.path} "
+            "keeps what was good before: try a lower --learning-rate"
         )
 
     def _row(self, kind: str, **values: object) -> None:

@@ -50,6 +50,13 @@ class ProgressBar:
         """Show the latest dormant fraction of the network."""
         self._texts["dormancy"] = f"{fraction:.1%}"
 
+    def note(self, message: str) -> None:
+        """Show a line that must be seen, above the bar or on stderr, also where no bar is shown."""
+        if self._bar is not None:
+            self._bar.console.print(f"warning: {message}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(f"warning: {message}", file=sys.stderr)
+
     def at(self, agent_step: int) -> None:
         """Move to `agent_step`; redrawn a few times a second at most."""
         self._agent_step = agent_step

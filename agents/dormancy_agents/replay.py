@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -31,6 +32,7 @@ class Batch(NamedTuple):
     returns: Tensor
     discounts: Tensor
     next_observations: Tensor
+    positions: Positions
 
 
 class Records(NamedTuple):
@@ -45,6 +47,10 @@ class Records(NamedTuple):
     truncations: Array
     episode_ids: Array
     agent_steps: Array
+
+
+_COLUMNS = ("_age", "_action", "_acted", "_reward", "_terminated", "_truncated", "_episode", "_agent_step")
+_COUNTERS = ("_newest", "_ended", "episodes", "transitions")
 
 
 @final
@@ -85,6 +91,7 @@ class Replay:
         self._episode = np.zeros(capacity, np.int64)
         self._agent_step = np.zeros(capacity, np.int64)
         self._newest = -1
+        self._lost = 0
         self._ended = True
         self.episodes = 0
         self.transitions = 0
@@ -120,10 +127,49 @@ class Replay:
         self._age[row], self._episode[row], self._acted[row] = age, self.episodes, False
         self._terminated[row] = self._truncated[row] = False
 
+    # Saving
+
     @property
     def newest(self) -> int:
         """The position of the newest observation, -1 where there is none."""
         return self._newest
+
+    @property
+    def oldest(self) -> int:
+        """The position of the oldest row that is still there."""
+        return max(self._lost, self._newest + 1 - self.capacity)
+
+    def state(self) -> dict[str, Any]:
+        """Return the counters; the rows are saved apart."""
+        return {name: getattr(self, name) for name in _COUNTERS} | {"lost": self.oldest}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up the counters of a saved run, before its rows."""
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+        self._lost = int(state["lost"])
+
+    def _columns(self) -> dict[str, Array]:
+        return {name.removeprefix("_"): getattr(self, name) for name in _COLUMNS}
+
+    def row_types(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Return shape and dtype of a row in each array that `rows` returns."""
+        found = {name: (column.shape[1:], column.dtype) for name, column in self._columns().items()}
+        return {"frames": ((self._frames.shape[1],), self._frames[:0].cpu().numpy().dtype), **found}
+
+    def rows(self, first: int, stop: int) -> dict[str, Array]:
+        """Return copies of the rows at positions `first`..`stop`-1 by name, (stop - first, ...) each."""
+        rows = np.arange(first, stop) % self.capacity
+        frames = self._frames.index_select(0, self._tensor(rows)).cpu().numpy()
+        return {"frames": frames, **{name: column[rows] for name, column in self._columns().items()}}
+
+    def put_rows(self, first: int, arrays: Mapping[str, Array]) -> None:
+        """Write rows back to where they were; of more rows than the ring has, the last ones stay."""
+        rows = np.arange(first, first + len(arrays["age"])) % self.capacity
+        keep = slice(max(0, len(rows) - self.capacity), None)
+        self._frames[self._tensor(rows[keep])] = self._tensor(arrays["frames"][keep].copy())
+        for name, column in self._columns().items():
+            column[rows[keep]] = arrays[name][keep]
 
     # Drawing
 
@@ -151,8 +197,8 @@ class Replay:
 
     def _range(self, newest: int) -> tuple[int, int]:
         """Return the positions between which stacks are whole; raise `UsageError` when nothing can be drawn."""
-        oldest = newest + 1 - self.capacity
-        low = 0 if oldest <= 0 else oldest + self._depth - 1
+        oldest = max(self._lost, newest + 1 - self.capacity)
+        low = 0 if oldest == 0 else oldest + self._depth - 1
         if self.transitions == 0:
             raise UsageError("the replay holds no transition yet; lengthen the warm-up")
         return low, newest
@@ -179,6 +225,7 @@ class Replay:
             self._tensor(ahead.returns),
             self._tensor(ahead.discounts),
             self._stacks(positions + ahead.lengths, "next"),
+            positions,
         )
 
     def observations(self, positions: Positions) -> Tensor:

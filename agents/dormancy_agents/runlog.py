@@ -6,6 +6,7 @@
     metrics.jsonl                   one JSON object a line; `kind` says which
     checkpoints/step_000020000.pt   by agent step
     samples/step_000020000.h5       the replay sample that belongs to it
+    resume/                         what is needed to go on bit for bit (see `resume`)
 
 Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wall_seconds` (since the start), and
 
@@ -14,28 +15,35 @@ Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wa
   `epsilon`, `agent_steps_per_second`, `gradient_steps_per_second`, `replay_transitions`
 - ``dormancy``: `observations`, `dormant_fraction` by tau, `layers` (`neurons` and `dormant_fraction` by tau, by layer),
   `srank` by layer, `checkpoint` (the name of the checkpoint it belongs to, or null)
-- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (where a reset renewed whole ones)
-- ``pruning``: `tau`, `pruned` (how many neurons were found now, by layer), `off` (how many are off altogether, by layer)
+- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (where a reset renewed them)
+- ``pruning``: `tau`, `pruned` (how many neurons were found now, by layer), `off` (how many are off by now, by layer)
 """
 
 from __future__ import annotations
 
 import json
 import platform
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO, final
+from typing import Any, Self, final
 
 import numpy as np
 import torch
 
 from dormancy import __version__
-from dormancy.errors import OutputError
-from dormancy.io import Checkpoint, ReplaySample, atomic_path, save_checkpoint, save_sample
+from dormancy.errors import FileError, OutputError, UsageError
+from dormancy.io import Checkpoint, ReplaySample, atomic_path, printable, save_checkpoint, save_sample
+from dormancy.io.files import one_line, require_regular_file, why_unwritable
+from dormancy_agents.lock import LOCK, FolderLock
+from dormancy_agents.metrics_file import MetricsFile
+from dormancy_agents.replay import Replay
+from dormancy_agents.resume import ResumeStore
 
-__all__ = ["RunFolder", "checkpoint_name", "versions"]
+__all__ = ["RunFolder", "checkpoint_name", "recorded_config", "versions"]
 
 SCHEMA = "dormancy.run/1"
 
@@ -58,46 +66,145 @@ def versions() -> dict[str, str]:
     return found
 
 
+OURS = ("run.json", "metrics.jsonl", "checkpoints", "samples", "resume", LOCK)
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+MAY_DIFFER = ("agent_steps",)
+"""What may be changed when a run is resumed: nothing that happened so far depends on it."""
+
+
+def recorded_config(path: Path, algorithm: str) -> dict[str, Any]:
+    """Return the configuration in a ``run.json``.
+
+    Raises `FileError` when it is none, `UsageError` when it is of another algorithm.
+    """
+    found = _recorded(path)
+    if found["algorithm"] != algorithm:
+        named = printable(found["algorithm"], 40)
+        raise UsageError(f"{printable(path.parent)} is a run of {named}: use `dormancy train {named}`")
+    return dict(found["config"])
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
+        if not all(isinstance(found[name], dict) for name in ("config", "versions")):
+            raise TypeError("config or versions are no tables")
+        return {name: found[name] for name in ("algorithm", "threads", "config", "versions")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = one_line(error, 80)
+        raise FileError(f"{printable(path)}: not the description of a run ({reason}); restore it") from error
+
+
+def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: about[name] for name in ("algorithm", "threads")}, **about["config"], **about["versions"]}
+
+
+def _silent(message: str) -> None:
+    pass
+
+
 @final
 class RunFolder:
     """The folder of one run, written so that it is consistent at every moment.
 
     Each file is written under a temporary name and renamed; a sample is there before its checkpoint. Used in a `with`
-    statement, it records how the run ended.
+    statement, it keeps other trainers out and records how the run ended. With `resume`, a folder that holds a run of
+    the same configuration and versions is gone on with: from its latest state, or from the beginning where it has
+    none. `warn` is told what could not be written while training went on.
     """
 
-    def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        description: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        warn: Callable[[str], None] = _silent,
+    ) -> None:
         self.path = path
-        self._description = {"schema": SCHEMA, **description}
+        self.store = ResumeStore(path / "resume")
+        self.warn = warn
+        self.resumed: dict[str, Any] | None = None
+        self._description = {"schema": SCHEMA, **json.loads(json.dumps(description))}
+        self._resume = resume
         self._started = time.monotonic()
-        self._metrics: TextIO | None = None
+        self._stack = ExitStack()
         self.status = "finished"
 
     def __enter__(self) -> Self:
-        """Make the folder; raise `OutputError` where there is something already."""
-        self._make()
-        self._metrics = (self.path / "metrics.jsonl").open("x", encoding="utf-8")
-        self._describe("running")
+        """Make the folder, or take up what is in it.
+
+        Raises `OutputError` where there is something already and `resume` was not asked for, or where another process
+        trains; `UsageError` when what is there is another run; `FileError` and its kin when it is damaged.
+        """
+        with ExitStack() as stack:
+            self._open(stack)
+            self._stack = stack.pop_all()
         return self
 
-    def _make(self) -> None:
+    def _open(self, stack: ExitStack) -> None:
         try:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise OutputError(f"{self.path} exists and is kept as it is; choose another --out")
+            self._require_free()
+            self.path.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FolderLock(self.path))
+            self._require_free()  # once more: another trainer may have come and gone before the lock was ours
             for name in ("checkpoints", "samples"):
-                (self.path / name).mkdir(parents=True)
+                (self.path / name).mkdir(exist_ok=True)
+            if self._resume:
+                self._take_up()
+            size = self.resumed["metrics_bytes"] if self.resumed else 0
+            self._saved_bytes = size
+            self._metrics = MetricsFile(self.path / "metrics.jsonl", self.warn, size)
         except OSError as error:
             raise OutputError(f"{self.path} cannot be made: {error.strerror}; choose another --out") from error
+        stack.callback(self._metrics.close)
+        self._describe("running")
+
+    def _require_free(self) -> None:
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise OutputError(f"{self.path} exists and is kept as it is; choose another --out")
+        found = {entry.name for entry in self.path.iterdir() if not TEMPORARY.fullmatch(entry.name)}
+        if self._resume and found - set(OURS):
+            other = printable(sorted(found - set(OURS))[0], 60)
+            raise OutputError(f"{self.path} holds {other!r}, which no run leaves: no folder to resume in; check --out")
+        if not self._resume and found - {LOCK}:
+            hint = "; go on with its run by --resume, or" if "run.json" in found else ";"
+            raise OutputError(f"{self.path} exists and is kept as it is{hint} choose another --out")
+
+    def _take_up(self) -> None:
+        """Check that the run found here is the one asked for, and load its latest state, if it has any."""
+        for path in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
+            if TEMPORARY.fullmatch(path.name):
+                path.unlink()  # of a process that was killed while it wrote; the lock says that it is gone
+        if (self.path / "run.json").exists():
+            self._require_same()
+        if self.store.find():
+            self.resumed = self.store.load()
+            self._started -= float(self.resumed["wall_seconds"])
+
+    def _require_same(self) -> None:
+        before = _recorded(self.path / "run.json")
+        now, before = _flat(self._description), _flat(before)
+        for name in [*now, *before]:
+            if name not in MAY_DIFFER and before.get(name) != now.get(name):
+                raise UsageError(
+                    f"{self.path} was trained with {name} = {printable(before.get(name), 60)}, not "
+                    f"{printable(now.get(name), 60)}: it cannot go on bit for bit; use the former, or another --out"
+                )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Record how the run ended, whatever ended it."""
-        if self._metrics is not None:
-            self._metrics.close()
         if error is not None:
             self.status = f"failed: {type(error).__name__}: {error}"
-        self._describe(self.status)
+        with self._stack:
+            try:
+                self._describe(self.status)
+            except OutputError as unwritten:
+                self.warn(str(unwritten))
 
     def _describe(self, status: str) -> None:
         content = {**self._description, "status": status, "wall_seconds": self.seconds()}
@@ -105,21 +212,42 @@ class RunFolder:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     def seconds(self) -> float:
-        """Return the seconds since the run began."""
+        """Return the seconds that the run has taken so far, those before it was resumed included."""
         return round(time.monotonic() - self._started, 3)
 
     def row(self, kind: str, agent_step: int, gradient_step: int, **values: Any) -> None:
-        """Append a row to ``metrics.jsonl``."""
+        """Append a row to ``metrics.jsonl``; on a full disk, rows wait in memory."""
         common = {"kind": kind, "agent_step": agent_step, "gradient_step": gradient_step}
-        line = json.dumps({**common, "wall_seconds": self.seconds(), **values}, allow_nan=False)
-        assert self._metrics is not None, "rows are written inside the with statement"
-        self._metrics.write(line + "\n")
-        self._metrics.flush()
+        self._metrics.append({**common, "wall_seconds": self.seconds(), **values})
 
     def save(self, checkpoint: Checkpoint, sample: ReplaySample) -> str:
-        """Write a checkpoint and the sample that belongs to it, the sample first; return their name."""
+        """Write a checkpoint and the sample that belongs to it, the sample first; return their name.
+
+        A resumed run comes to the same step with the same numbers once more: it replaces the files, in one step each.
+        """
         assert checkpoint.agent_step is not None, "a checkpoint of a run knows its step"
         name = checkpoint_name(checkpoint.agent_step)
-        save_sample(self.path / "samples" / f"{name}.h5", sample)
-        save_checkpoint(self.path / "checkpoints" / f"{name}.pt", checkpoint)
+        path, beside = self.path / "checkpoints" / f"{name}.pt", self.path / "samples" / f"{name}.h5"
+        try:
+            save_sample(beside, sample, force=self._resume)
+            save_checkpoint(path, checkpoint, force=self._resume)
+        except OutputError:
+            if not path.exists():
+                with suppress(OSError):
+                    beside.unlink(missing_ok=True)
+            raise
         return name
+
+    def save_resume(self, agent_step: int, state: Mapping[str, Any], replay: Replay) -> None:
+        """Write what is needed to go on from here; raises `OutputError` when the disk is full."""
+        try:
+            self._metrics.flush()
+        except OSError as error:
+            raise OutputError(why_unwritable(self.path / "metrics.jsonl", error)) from error
+        sizes = {"metrics_bytes": self._metrics.size, "wall_seconds": self.seconds()}
+        self.store.save(agent_step, {**state, **sizes}, replay)
+        self._saved_bytes = self._metrics.size
+
+    def is_saved(self, agent_step: int) -> bool:
+        """Whether the latest state to resume from is of this step and knows every row."""
+        return self.store.agent_step == agent_step and self._saved_bytes == self._metrics.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 __all__ = ["epsilon_at", "gradient_steps_due", "scaled_target_period"]
 
@@ -28,7 +29,7 @@ def gradient_steps_due(agent_step: int, *, warmup: int, replay_ratio: float) -> 
     [0, 0, 0, 1, 2]
     """
     steps = max(0, agent_step - warmup)
-    return int(steps * Fraction(str(replay_ratio)))
+    return int(steps * _as_written(replay_ratio))
 
 
 def scaled_target_period(period: int, replay_ratio: float, published_ratio: float = 0.25) -> int:
@@ -40,4 +41,9 @@ def scaled_target_period(period: int, replay_ratio: float, published_ratio: floa
     >>> [scaled_target_period(8000, ratio) for ratio in (0.25, 0.5, 1, 2)]
     [8000, 4000, 2000, 1000]
     """
-    return max(1, round(period * Fraction(str(published_ratio)) / Fraction(str(replay_ratio))))
+    return max(1, round(period * _as_written(published_ratio) / _as_written(replay_ratio)))
+
+
+@cache
+def _as_written(ratio: float) -> Fraction:
+    return Fraction(str(ratio))

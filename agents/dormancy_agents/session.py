@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
+import numpy as np
 from numpy.typing import NDArray
 
+from dormancy.errors import FormatError, InputError
+from dormancy.io.files import one_line, printable
 from dormancy_agents.agent import Agent
 from dormancy_agents.journal import Journal
 from dormancy_agents.progress import ProgressBar
+from dormancy_agents.randomness import restore_random_state
 from dormancy_agents.runlog import RunFolder
 from dormancy_agents.setup import describe
 from dormancy_agents.signals import StopRequest
@@ -41,16 +46,18 @@ class Session:
                 session.journal.write_due()
         return session.outcome
 
-    When the loop ends, a last checkpoint is written. Raises `OutputError` when `out` exists or cannot be written.
+    When the loop ends, a last checkpoint is written, and what is needed to resume. Raises `OutputError` when `out`
+    cannot be written, or when it exists and `resume` was not asked for; what `RunFolder` raises otherwise.
     """
 
     journal: Journal
 
-    def __init__(self, agent: Agent, out: Path, *, progress: bool = True) -> None:
+    def __init__(self, agent: Agent, out: Path, *, progress: bool = True, resume: bool = False) -> None:
         self._agent = agent
-        self._run = RunFolder(out, describe(agent.config, agent.env, agent.network_spec))
         self._stop = StopRequest()
         self._bar = ProgressBar(agent.config.agent_steps, shown=progress)
+        about = describe(agent.config, agent.env, agent.network_spec)
+        self._run = RunFolder(out, about, resume=resume, warn=self._bar.note)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -64,9 +71,29 @@ class Session:
         return self
 
     def begin(self) -> NDArray[Any]:
-        """Return the observation to act on first, the beginning of an episode."""
-        observation = self._agent.env.reset()
-        self._agent.replay.begin(observation)
+        """Return the observation to act on first: the beginning of an episode, or where a resumed run stopped."""
+        agent, saved = self._agent, self._run.resumed
+        if saved is not None:
+            return self._take_up(saved)
+        observation = agent.env.reset()
+        agent.replay.begin(observation)
+        return observation
+
+    def _take_up(self, saved: Mapping[str, Any]) -> NDArray[Any]:
+        """Put everything back where it was; random numbers last, for any of the others might draw some."""
+        agent = self._agent
+        try:
+            agent.load_state(saved["agent"])
+            self._run.store.load_replay(agent.replay, saved["replay"])
+            observation = agent.env.restore(saved["environment"])
+            self.journal.load_state(saved["journal"])
+            restore_random_state(saved["random"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            folder = printable(self._run.store.folder)
+            raise FormatError(f"{folder}: not the state of such a run ({one_line(error, 120)}); restore it") from error
+        known = agent.replay.observations(np.array([agent.replay.newest])).cpu().numpy()[0]
+        if not np.array_equal(known, observation):
+            raise InputError(f"{agent.env.env_id} did not come back to where it was: it does not follow from its seed")
         return observation
 
     def goes_on(self) -> bool:
@@ -86,5 +113,6 @@ class Session:
             if error is not None:
                 raise error
             self.journal.checkpoint()
+            self.journal.save_resume()
             if self._stop.signal is not None:
                 self._run.status = f"stopped by signal {self._stop.signal}"

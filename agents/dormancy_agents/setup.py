@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from math import prod
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from dormancy.errors import UsageError
 from dormancy.networks import NetworkSpec
@@ -44,12 +45,13 @@ def prepare_device(config: CommonConfig) -> None:
 
 def autocast(config: CommonConfig) -> AbstractContextManager[None]:
     """Return the context of forward passes: with precision bf16, products are computed in bfloat16."""
-    kind, lower = torch.device(config.device).type, config.precision == "bf16"
-    found: AbstractContextManager[None] = torch.autocast(kind, torch.bfloat16, enabled=lower)
+    if config.precision != "bf16":
+        return nullcontext()  # an autocast that is off costs as much as a small product
+    found: AbstractContextManager[None] = torch.autocast(torch.device(config.device).type, torch.bfloat16)
     return found
 
 
-def adam(config: CommonConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
+def adam(config: CommonConfig, parameters: Iterable[Tensor]) -> torch.optim.Adam:
     """Return the fused Adam of a configuration; weight decay is L2, added to the gradient before Adam."""
     return torch.optim.Adam(
         parameters,
@@ -83,17 +85,29 @@ def network_spec(config: DiscreteConfig, env: Environment) -> NetworkSpec:
         common["norm"] = config.norm
     if config.arch == "mlp":
         return NetworkSpec("mlp", {"inputs": _vector_size(env), "hidden": list(config.hidden), **common})
+    common |= {"hidden": config.hidden[0], "dueling": config.dueling}
+    if config.arch == "minatar":
+        return NetworkSpec("minatar", {**common, "observation_shape": list(_board_shape(env))})
     if env.frame_stack is None:
-        raise UsageError(f"the nature network takes frames, not the vectors of {env.env_id}: give --set arch=mlp")
-    pixels = {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
-    own = {"hidden": config.hidden[0], "padding": config.padding, "dueling": config.dueling}
-    return NetworkSpec("nature", {**common, **pixels, **own})
+        raise UsageError(f"the {config.arch} network takes frames, not the vectors of {env.env_id}: {_fitting(env)}")
+    common |= {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
+    return NetworkSpec(config.arch, common | ({"padding": config.padding} if config.arch == "nature" else {}))
+
+
+def _fitting(env: Environment) -> str:
+    return "give --set arch=minatar" if len(env.frame_shape) == 3 else "give --set arch=mlp"
 
 
 def _vector_size(env: Environment) -> int:
     if env.frame_stack is not None:
         raise UsageError(f"the mlp takes vectors, not the frames of {env.env_id}: give --set arch=nature")
-    return env.frame_shape[0]
+    return prod(env.frame_shape)
+
+
+def _board_shape(env: Environment) -> tuple[int, ...]:
+    if env.frame_stack is not None or len(env.frame_shape) != 3:
+        raise UsageError(f"the minatar network takes the boards of MinAtar, not what {env.env_id} shows")
+    return env.frame_shape
 
 
 def describe(config: CommonConfig, env: Environment, network: NetworkSpec) -> dict[str, Any]:

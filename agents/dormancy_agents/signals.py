@@ -10,9 +10,16 @@ from typing import Any, Self, final
 __all__ = ["StopRequest"]
 
 
+def _heard() -> list[int]:
+    names = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last is not known on every system
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
 @final
 class StopRequest:
-    """Turns the first SIGINT or SIGTERM into a request; a second SIGINT interrupts at once.
+    """Turns the first SIGINT, SIGTERM or SIGUSR1 into a request; a second SIGINT interrupts at once.
+
+    Schedulers of clusters send SIGUSR1 when a job's time is nearly over.
 
     `signal` is the number of the signal that came, or None. Outside the main thread Python delivers none.
     """
@@ -24,7 +31,7 @@ class StopRequest:
     def __enter__(self) -> Self:
         """Begin to listen."""
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._caught) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._previous = {number: signal.signal(number, self._caught) for number in _heard()}
         return self
 
     def __exit__(

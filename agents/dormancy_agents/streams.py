@@ -14,17 +14,29 @@ import numpy as np
 __all__ = ["Streams"]
 
 # The position in this list is part of the derivation: append, never insert.
-PURPOSES = ("environment", "network", "exploration", "replay", "statistics", "recycling", "evaluation", "policy")
+PURPOSES = (
+    "environment",
+    "network",
+    "exploration",
+    "replay",
+    "statistics",
+    "recycling",
+    "evaluation",
+    "policy",
+    "augmentation",
+    "targets",
+)
 
-GENERATORS = ("exploration", "replay")
+GENERATORS = ("exploration", "replay", "policy")
 
 
 @final
 class Streams:
     """Independent random streams, derived from one seed.
 
-    `exploration` and `replay` are generators that live as long as the run. Statistics and recycling draw from a fresh
-    generator each time, a function of the seed and the step only: `at`.
+    `exploration`, `replay` and `policy` (the noise of actions that are learned from) are generators that live as long
+    as the run. Statistics and recycling draw from a fresh generator each time, a function of the seed and the step
+    only: `at`.
 
     >>> streams = Streams(7)
     >>> bool(streams.at("statistics", 100).random() == Streams(7).at("statistics", 100).random())
@@ -35,6 +47,7 @@ class Streams:
         self._seed = seed
         self.exploration = np.random.default_rng(self._sequence("exploration"))
         self.replay = np.random.default_rng(self._sequence("replay"))
+        self.policy = np.random.default_rng(self._sequence("policy"))
 
     def _sequence(self, purpose: str, *steps: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self._seed, spawn_key=(PURPOSES.index(purpose), *steps))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["NStep", "max_target", "n_step", "td_loss"]
+__all__ = ["NStep", "double_target", "max_target", "n_step", "td_loss"]
 
 
 class NStep(NamedTuple):
@@ -53,6 +53,18 @@ def max_target(returns: Tensor, discounts: Tensor, next_values: Tensor) -> Tenso
     tensor([4.])
     """
     return torch.addcmul(returns, discounts, next_values.amax(dim=1))
+
+
+def double_target(returns: Tensor, discounts: Tensor, next_values: Tensor, chosen_by: Tensor) -> Tensor:
+    """Return the target of double Q-learning, return + discount * Q'(s', argmax_a Q(s', a)) (van Hasselt et al. 2016).
+
+    `next_values` are those of the target network, `chosen_by` those of the network that trains, (batch, actions) both.
+
+    >>> double_target(torch.tensor([1.0]), torch.tensor([0.5]), torch.tensor([[2.0, 6.0]]), torch.tensor([[9.0, 0.0]]))
+    tensor([2.])
+    """
+    best = chosen_by.argmax(dim=1, keepdim=True)
+    return torch.addcmul(returns, discounts, next_values.gather(1, best).squeeze(1))
 
 
 def td_loss(values: Tensor, actions: Tensor, targets: Tensor, delta: float = 1.0) -> Tensor:

@@ -26,7 +26,7 @@ class Side:
         self.name = name or worker
         threads = {variable: str(options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
-            [python, str(PROGRAM), "--worker", worker, "--options", options.line()],
+            [python, str(PROGRAM), "dqn", "--worker", worker, "--options", options.line()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads},
         )  # fmt: skip
         self._answer()

@@ -1,7 +1,8 @@
-"""Scan many checkpoints one after the other, keep what fails apart, and put each run's scans together."""
+"""Scan many checkpoints, keep what fails apart, and put each run's scans together."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,28 +10,14 @@ from typing import TYPE_CHECKING, final
 
 from dormancy.errors import DormancyError, InputError, PartialFailure
 from dormancy_cli.inputs import Failure, series_name
+from dormancy_cli.tasks import Task
+from dormancy_cli.workers import run_all
 
 if TYPE_CHECKING:
-    from dormancy.io import Hints
     from dormancy.result import DormancyScan
     from dormancy.series import DormancySeries
 
-__all__ = ["Collection", "Group", "ScanOptions", "collect", "failure_code", "warnings"]
-
-
-@final
-@dataclass(frozen=True)
-class ScanOptions:
-    """What is asked of every checkpoint alike."""
-
-    taus: tuple[float, ...] = (0.1,)
-    metrics: tuple[str, ...] | None = None
-    layers: str | None = None
-    sample: Path | None = None
-    device: str | None = None
-    batch_size: int = 64
-    reference: Path | None = None
-    hints: Hints | None = None
+__all__ = ["Collection", "Group", "collect", "failure_code", "warnings"]
 
 
 @final
@@ -51,10 +38,11 @@ class Group:
 @final
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """All that was scanned, run by run, and all that could not be."""
+    """All that was scanned, run by run, and all that could not be; `remembered` scans came from the cache."""
 
     groups: tuple[Group, ...]
     failures: tuple[Failure, ...]
+    remembered: int = 0
 
     @property
     def scans(self) -> list[DormancyScan]:
@@ -62,47 +50,25 @@ class Collection:
         return [scan for group in self.groups for scan in group.scans]
 
 
-def collect(
-    inputs: Iterable[Path | Failure], options: ScanOptions, on_failure: Callable[[Failure], None]
-) -> Collection:
-    """Scan every input; call `on_failure` as each one fails, and go on with the next."""
+def collect(tasks: Iterable[Task | Failure], on_failure: Callable[[Failure], None], *, jobs: int = 1) -> Collection:
+    """Scan every checkpoint, in `jobs` processes; call `on_failure` for each one that fails, and go on with the next.
+
+    Networks and samples are opened one at a time (a process); what is kept are the scans.
+    """
+    from dormancy.result import DormancyScan
+
     runs: dict[str, list[DormancyScan]] = {}
-    failures = []
-    for path, result in _scan_each(inputs, options):
-        if isinstance(result, Failure):
-            failures.append(result)
-            on_failure(result)
+    failures, remembered = [], 0
+    for task, answer in run_all(tasks, jobs):
+        path = Path(task.path)
+        if isinstance(answer, InputError):
+            failures.append(Failure(str(path), answer))
+            on_failure(failures[-1])
         else:
-            runs.setdefault(str(path.absolute().parent), []).append(result)
+            remembered += answer.remembered
+            runs.setdefault(str(path.absolute().parent), []).append(DormancyScan.from_dict(json.loads(answer.text)))
     groups = tuple(_group(Path(folder), scans) for folder, scans in runs.items())
-    return Collection(groups, tuple(failures))
-
-
-def _scan_each(inputs: Iterable[Path | Failure], options: ScanOptions) -> Iterator[tuple[Path, DormancyScan | Failure]]:
-    for item in inputs:
-        if isinstance(item, Failure):
-            yield Path(item.path), item
-            continue
-        try:
-            yield item, _scan(item, options)
-        except InputError as error:
-            yield item, Failure(str(item), error)
-
-
-def _scan(path: Path, options: ScanOptions) -> DormancyScan:
-    from dormancy.io import load_checkpoint
-    from dormancy.scanning import scan_checkpoint
-
-    return scan_checkpoint(
-        load_checkpoint(path, options.hints),
-        options.sample,
-        options.taus,
-        metrics=options.metrics,
-        device=options.device,
-        layers=options.layers,
-        batch_size=options.batch_size,
-        reference=load_checkpoint(options.reference, options.hints) if options.reference else None,
-    )
+    return Collection(groups, tuple(failures), remembered)
 
 
 def _group(folder: Path, scans: Sequence[DormancyScan]) -> Group:

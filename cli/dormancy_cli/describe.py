@@ -84,15 +84,18 @@ def _example(network: NetworkSpec, sample: Path | None) -> Any:
 
     from dormancy.io import open_sample
 
+    actions = network.options.get("actions")
     if sample is None:
         rows = torch.zeros(2, *_input_shape(network))
-        actions = network.options.get("actions")
         return {"observations": rows, "actions": torch.zeros(2, actions)} if actions else rows
     with open_sample(sample) as opened:
         observations = opened.observations
         if isinstance(observations, Mapping):
             return {name: torch.as_tensor(rows[0:2]) for name, rows in observations.items()}
-        return torch.as_tensor(observations[0:2])
+        first = torch.as_tensor(observations[0:2])
+        if actions and opened.actions is not None:
+            return {"observations": first, "actions": torch.as_tensor(opened.actions[0:2])}
+        return first
 
 
 def _input_shape(network: NetworkSpec) -> list[int]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from dormancy_cli.collect import Collection, Group
-from dormancy_cli.gates import Verdict
 from dormancy_cli.jsonable import as_json
-from dormancy_cli.text import printable
+from dormancy_cli.markdown import cell, line, rule
+from dormancy_cli.verdicts import Verdict
 
 if TYPE_CHECKING:
     from dormancy.result import DormancyScan
@@ -37,19 +36,35 @@ def _run(group: Group) -> dict[str, Any]:
     run: dict[str, Any] = {"name": group.name, "scans": [scan.to_dict() for scan in group.scans]}
     if group.series is not None:
         run["overlap"] = {history: group.series.overlap(history).tolist() for history in HISTORIES}
+        run["curves"] = group.series.curves()
     return run
 
 
-def to_jsonl(collection: Collection) -> str:
-    """One scan a line: schema dormancy.scan/1."""
-    return "".join(as_json(scan.to_dict(), indent=None) for scan in collection.scans)
+def to_jsonl(collection: Collection, verdicts: Sequence[Verdict] = ()) -> str:
+    """One scan a line: schema dormancy.scan/1, with its ``gates`` where there were any."""
+    return "".join(
+        as_json(scan.to_dict() | _gates(group.name, scan, verdicts), indent=None)
+        for group in collection.groups
+        for scan in group.scans
+    )
 
 
-def rows(collection: Collection) -> Iterator[dict[str, Any]]:
-    """One row per checkpoint, layer and tau, in tidy form."""
+def _gates(run: str, scan: DormancyScan, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    return {"gates": [each.to_dict() for each in _about(run, scan, verdicts)]} if verdicts else {}
+
+
+def _about(run: str, scan: DormancyScan, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    path = scan.checkpoint.path if scan.checkpoint else "?"
+    return [each for each in verdicts if each.run == run and each.checkpoint == path]
+
+
+def rows(collection: Collection, verdicts: Sequence[Verdict] = ()) -> Iterator[dict[str, Any]]:
+    """One row per checkpoint, layer and tau, in tidy form; with gates, those that the checkpoint did not pass."""
     for group in collection.groups:
         for scan in group.scans:
-            yield from _scan_rows(group.name, scan)
+            missed = " ; ".join(f"{each.gate}" for each in _about(group.name, scan, verdicts) if not each.passed)
+            told = {"gates_not_passed": missed} if verdicts else {}
+            yield from (row | told for row in _scan_rows(group.name, scan))
 
 
 def _scan_rows(run: str, scan: DormancyScan) -> Iterator[dict[str, Any]]:
@@ -81,9 +96,9 @@ def _columns(table: Sequence[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for row in table for name in row))
 
 
-def to_csv(collection: Collection) -> str:
+def to_csv(collection: Collection, verdicts: Sequence[Verdict] = ()) -> str:
     """All rows under one heading, quoted where needed; what was not measured is empty."""
-    table = list(rows(collection))
+    table = list(rows(collection, verdicts))
     page = io.StringIO()
     writer = csv.DictWriter(page, _columns(table), restval="", lineterminator="\n")
     writer.writeheader()
@@ -91,12 +106,12 @@ def to_csv(collection: Collection) -> str:
     return page.getvalue()
 
 
-def to_markdown(collection: Collection) -> str:
-    """One table a run, with a row per checkpoint, layer and tau."""
-    return "\n".join(_markdown_run(Collection((group,), ())) for group in collection.groups)
+def to_markdown(collection: Collection, verdicts: Sequence[Verdict] = ()) -> str:
+    """One table a run, with a row per checkpoint, layer and tau; a last one of the gates, where there were any."""
+    tables = [_markdown_run(Collection((group,), ())) for group in collection.groups]
+    return "\n".join([*tables, *_markdown_gates(verdicts)])
 
 
-MARKED = re.compile(r"([\\`*_{}\[\]<>|#~])")  # what Markdown would take for its own
 MARKDOWN_COLUMNS = ("layer", "neurons", "tau", "dormant", "fraction")
 
 
@@ -104,15 +119,16 @@ def _markdown_run(run: Collection) -> str:
     table = list(rows(run))
     step = "agent_step" if all(row["agent_step"] is not None for row in table) else "checkpoint"
     columns = [step, *MARKDOWN_COLUMNS]
-    lines = [f"### {_cell(run.groups[0].name)}", "", _line(columns), _line(["---"] * len(columns))]
-    return "\n".join([*lines, *(_line([_cell(row[name]) for name in columns]) for row in table), ""])
+    lines = [f"### {cell(run.groups[0].name)}", "", line(columns), rule(len(columns))]
+    return "\n".join([*lines, *(line([cell(row[name]) for name in columns]) for row in table), ""])
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return MARKED.sub(r"\\\1", printable(str(value)))
+def _markdown_gates(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    if not verdicts:
+        return
+    columns = ("gate", "run", "checkpoint", "verdict", "found")
+    lines = ["### Gates", "", line(columns), rule(len(columns))]
+    for each in verdicts:
+        cells = (str(each.gate), each.run, each.checkpoint, each.outcome, each.finding)
+        lines.append(line([cell(each) for each in cells]))
+    yield "\n".join([*lines, ""])

@@ -1,137 +1,121 @@
-"""Limits that a scan must keep: `--fail-above 0.3` for the whole network, `--fail-above fc1=0.5` for one layer."""
+"""Limits that a scan must keep, as they are written: `0.3`, `fc1=50%`, `srank=100`, `srank@fc1=100`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Literal, TypeAlias, final, get_args
 
 from dormancy.errors import UsageError
 from dormancy.registry import nearest
-from dormancy_cli.text import counted, percent
 
-if TYPE_CHECKING:
-    from dormancy.result import DormancyScan, LayerScore
-    from dormancy.stats import Interval
+__all__ = ["DORMANT", "Gate", "Option", "parse"]
 
-__all__ = ["Gate", "Verdict", "check", "complaints", "parse"]
+DORMANT = "dormant"
+"""What a gate looks at unless it names a metric: the dormant share."""
+
+Option: TypeAlias = Literal["--fail-above", "--fail-below", "--fail-increase", "--fail-decrease"]
+EXAMPLES: dict[Option, str] = {
+    "--fail-above": "0.3, 30%, fc1=0.5 or grama=0.2",
+    "--fail-below": "srank=100 or srank@fc1=100",
+    "--fail-increase": "0.05, 5%, fc1=0.1 or grama=0.1",
+    "--fail-decrease": "srank=10",
+}
 
 
 @final
 @dataclass(frozen=True)
 class Gate:
-    """The largest dormant share that passes, in one layer or (None) in the network."""
+    """One limit: on the dormant share or another metric, in one layer or (None) wherever it is measured.
 
+    `limit` is the largest or smallest value that passes; of an increase or decrease, the largest change since the
+    baseline that does.
+    """
+
+    option: Option
+    metric: str
     layer: str | None
     limit: float
 
     @property
-    def subject(self) -> str:
-        """What the gate looks at, in words."""
-        return "the network" if self.layer is None else f"layer {self.layer!r}"
+    def compares(self) -> bool:
+        """Whether it needs a baseline."""
+        return self.option in ("--fail-increase", "--fail-decrease")
 
     def __str__(self) -> str:
-        return f"{self.limit:g}" if self.layer is None else f"{self.layer}={self.limit:g}"
-
-
-@final
-@dataclass(frozen=True)
-class Verdict:
-    """One gate on one checkpoint. `nonfinite` neurons have no score; with any of them a gate never passes."""
-
-    gate: Gate
-    checkpoint: str
-    tau: float
-    fraction: float
-    nonfinite: int
-    interval: Interval | None = None
-    confidence: float | None = None
+        """Write it as on the command line."""
+        return f"{self.option} {self._name}{self.limit:g}"
 
     @property
-    def judged(self) -> float:
-        """What is held against the limit: the share, or the lower end of its interval where one was asked for."""
-        return self.fraction if self.interval is None else self.interval.low
-
-    @property
-    def passed(self) -> bool:
-        """Whether what is judged is within the limit and every neuron has a score."""
-        return self.nonfinite == 0 and self.judged <= self.gate.limit
-
-    @property
-    def excess(self) -> float:
-        """By how much the limit is passed; without bound where there is no score."""
-        return math.inf if self.nonfinite else self.judged - self.gate.limit
-
-    def __str__(self) -> str:
-        where = f"--fail-above {self.gate}: {self.checkpoint}: {self.gate.subject}"
-        if self.nonfinite:
-            return f"{where} has {counted(self.nonfinite, 'neuron')} whose activations are not finite"
-        over = f"{100 * self.excess:.1f} points above the limit"
-        at_least = f"at least {percent(self.judged)} by its {percent(self.confidence or 0)} interval"
-        sure = "" if self.confidence is None else f" ({at_least})"
-        return f"{where} is {percent(self.fraction)} dormant{sure} at tau {self.tau:g}, {over}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe the verdict in JSON-able form."""
-        return {
-            "layer": self.gate.layer,
-            "limit": self.gate.limit,
-            "tau": self.tau,
-            "checkpoint": self.checkpoint,
-            "fraction": self.fraction,
-            "nonfinite": self.nonfinite,
-            "confidence": self.confidence,
-            "interval": None if self.interval is None else [self.interval.low, self.interval.high],
-            "passed": self.passed,
-        }
+    def _name(self) -> str:
+        if self.metric != DORMANT:
+            return f"{self.metric}=" if self.layer is None else f"{self.metric}@{self.layer}="
+        if self.layer is None:
+            return ""
+        plain = "@" not in self.layer and not _is_metric(self.layer)
+        return f"{self.layer}=" if plain else f"{DORMANT}@{self.layer}="
 
 
-def parse(text: str) -> Gate:
-    """Read ``0.3``, ``30%`` or ``layer=0.5``; raises `UsageError` for anything else.
+def parse(option: Option, text: str) -> Gate:
+    """Read ``0.3``, ``30%``, ``layer=0.5``, ``metric=100`` or ``metric@layer=100``; raises `UsageError` for others.
 
-    >>> parse("fc1=50%")
-    Gate(layer='fc1', limit=0.5)
+    A name that is both a metric and a layer means the metric; ``dormant@srank=0.5`` is the layer of that name. A share
+    lies between 0 and 1, a metric's limit is any finite number, a change is 0 or more.
+
+    >>> parse("--fail-above", "fc1=50%")
+    Gate(option='--fail-above', metric='dormant', layer='fc1', limit=0.5)
+    >>> parse("--fail-below", "srank@body.0=100")
+    Gate(option='--fail-below', metric='srank', layer='body.0', limit=100.0)
     """
-    layer, separator, amount = text.rpartition("=")
-    if separator and not layer:
-        raise UsageError(f"--fail-above {text!r} names no layer; write 0.3 or fc1=0.5")
-    return Gate(layer or None, _share(text, amount))
+    name, separator, amount = text.rpartition("=")
+    if separator and not name:
+        raise UsageError(f"{option} {text!r} names no layer and no metric; write {EXAMPLES[option]}")
+    metric, layer = _subject(option, name)
+    limit = _share(option, text, amount) if metric == DORMANT else _number(option, text, amount)
+    return Gate(option, metric, layer, limit)
 
 
-def _share(text: str, amount: str) -> float:
-    try:
-        limit = float(amount.removesuffix("%")) / (100 if amount.endswith("%") else 1)
-    except ValueError:
-        limit = math.nan
+def _subject(option: Option, name: str) -> tuple[str, str | None]:
+    """Tell metric and layer apart; what is no metric is a layer, whose name is checked where the network is known."""
+    if not name:
+        return DORMANT, None
+    metric, separator, layer = name.partition("@")
+    if _is_metric(metric):
+        if separator and not layer:
+            raise UsageError(f"{option} {name!r} names no layer behind '@'; write {EXAMPLES[option]}")
+        return metric, layer or None
+    if separator:
+        raise UsageError(f"{option} names an unknown metric {metric!r}{nearest(metric, _metrics())}")
+    return DORMANT, name
+
+
+def _is_metric(name: str) -> bool:
+    # Most gates are on the dormant share: the registry, and torch behind it, is loaded only where a name could be one.
+    return name == DORMANT or (name.isidentifier() and name in _metrics())
+
+
+def _metrics() -> list[str]:
+    from dormancy.metrics import METRICS
+
+    return [DORMANT, *(name for name in METRICS if name != "score")]
+
+
+def _share(option: Option, text: str, amount: str) -> float:
+    limit = _float(amount.removesuffix("%")) / (100 if amount.endswith("%") else 1)
     if not 0 <= limit <= 1:
-        raise UsageError(f"--fail-above {text!r} is not a share between 0 and 1; write 0.3, 30% or fc1=0.5")
+        raise UsageError(f"{option} {text!r} is not a share between 0 and 1; write {EXAMPLES[option]}")
     return limit
 
 
-def check(gate: Gate, checkpoint: str, scan: DormancyScan, tau: float, confidence: float | None = None) -> Verdict:
-    """Hold one scan against one gate; raises `UsageError` when the network has no such layer.
-
-    With a `confidence` the lower end of the interval is judged: the gate fails only where the sample leaves no doubt.
-    """
-    layer = None if gate.layer is None else _layer(gate.layer, scan.layers)
-    fraction, nonfinite = (scan if layer is None else layer).fraction(tau), (scan if layer is None else layer).nonfinite
-    interval = None if confidence is None else scan.interval(tau, gate.layer, confidence)
-    return Verdict(gate, checkpoint, tau, fraction, nonfinite, interval, confidence)
+def _number(option: Option, text: str, amount: str) -> float:
+    limit = _float(amount)
+    if not math.isfinite(limit) or (limit < 0 and option in get_args(Option)[2:]):
+        raise UsageError(f"{option} {text!r} is not a number such as 100; write {EXAMPLES[option]}")
+    return limit
 
 
-def complaints(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Say for each gate that failed where it did so worst, and on how many other checkpoints it failed."""
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    for gate in dict.fromkeys(verdict.gate for verdict in failed):
-        of_gate = [verdict for verdict in failed if verdict.gate == gate]
-        others = f"; {counted(len(of_gate) - 1, 'other checkpoint')} too" if len(of_gate) > 1 else ""
-        yield f"{max(of_gate, key=lambda verdict: verdict.excess)}{others}"
-
-
-def _layer(name: str, layers: Sequence[LayerScore]) -> LayerScore:
-    for layer in layers:
-        if layer.name == name:
-            return layer
-    names = [layer.name for layer in layers]
-    raise UsageError(f"--fail-above names an unknown layer {name!r}{nearest(name, names)}; layers: {', '.join(names)}")
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

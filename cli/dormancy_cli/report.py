@@ -11,11 +11,12 @@ import typer
 
 from dormancy.errors import InputError, PartialFailure
 from dormancy_cli import options
-from dormancy_cli.collect import ScanOptions, collect
+from dormancy_cli.collect import collect
 from dormancy_cli.inputs import Failure, expand
 from dormancy_cli.output import Reporter, refuse_overwrite, write_result
 from dormancy_cli.pruning_results import read_prunings
 from dormancy_cli.results import SUFFIXES, read_results
+from dormancy_cli.tasks import ScanOptions, plan
 from dormancy_cli.text import counted
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ def _is_saved(argument: str) -> bool:
 
 
 def _scan(inputs: Sequence[Path | Failure], asked: ScanOptions, reporter: Reporter) -> Gathered:
-    with reporter.progress(inputs, "scanning") as items:
-        collection = collect(items, asked, on_failure=reporter.error)
+    with reporter.progress(plan(inputs, asked), "scanning") as tasks:
+        collection = collect(tasks, on_failure=reporter.error)
     usable = [(group.series, group.folder) for group in collection.groups if group.series is not None]
     failures = [
         Failure(group.name, InputError(str(group.problem))) for group in collection.groups if group.series is None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dormancy.errors import DormancyError, FileError, FormatError
 from dormancy.registry import nearest
 from dormancy_cli.formats import RESULTS_SCHEMA
 
 if TYPE_CHECKING:
+    from dormancy.result import DormancyScan
     from dormancy.series import DormancySeries
 
-__all__ = ["SUFFIXES", "read_results"]
+__all__ = ["SUFFIXES", "read_results", "read_scans"]
+
+Found = TypeVar("Found")
 
 SUFFIXES = (".json", ".jsonl")
 SCHEMAS = [RESULTS_SCHEMA, "dormancy.scan/1", "dormancy.series/1", "dormancy.report/1"]
@@ -25,13 +28,38 @@ def read_results(path: Path) -> list[DormancySeries]:
 
     Raises `FileError` when it cannot be read or is no JSON, `FormatError` when it is JSON of another kind.
     """
+    return _whole(path, lambda documents: _series(path, documents))
+
+
+def read_scans(path: Path) -> list[tuple[str | None, DormancyScan]]:
+    """Read the scans of one result file, each with the name of its run; None where the file does not name runs.
+
+    Scans of one run may be of different networks. Raises what `read_results` raises.
+    """
+    return _whole(path, lambda documents: list(_named(documents)))
+
+
+def _whole(path: Path, read: Callable[[list[Mapping[str, Any]]], Found]) -> Found:
     documents = [_parse(path, text) for text in _texts(path)]
     try:
-        return _series(path, documents)
+        return read(documents)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, DormancyError):
             raise
         raise FormatError(f"{path}: not a whole scan result ({type(error).__name__}: {error}); scan again") from error
+
+
+def _named(documents: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | None, DormancyScan]]:
+    for document in documents:
+        match document["schema"]:
+            case "dormancy.scan/1":
+                yield from ((None, scan) for scan in _scans([document]))
+            case "dormancy.series/1":
+                yield from ((document["name"], scan) for scan in _scans(document["scans"]))
+            case "dormancy.report/1":
+                yield from _named(document["series"])
+            case _:
+                yield from ((run["name"], scan) for run in document["runs"] for scan in _scans(run["scans"]))
 
 
 def _texts(path: Path) -> list[str]:
@@ -74,7 +102,7 @@ def _series(path: Path, documents: Iterable[Mapping[str, Any]]) -> list[Dormancy
     return [*found, DormancySeries.of(path.stem, _scans(loose))] if loose else found
 
 
-def _scans(documents: Iterable[Mapping[str, Any]]) -> list[Any]:
+def _scans(documents: Iterable[Mapping[str, Any]]) -> list[DormancyScan]:
     from dormancy.result import DormancyScan
 
     return [DormancyScan.from_dict(document) for document in documents]

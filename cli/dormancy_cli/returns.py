@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from dormancy.errors import InputError
-from dormancy_cli.continuous import ContinuousEnvironment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from dormancy.pruning import Policy
     from dormancy.stats import Interval
     from dormancy_agents.config import DQNConfig
+    from dormancy_agents.envs import ContinuousEnvironment, Step
 
 __all__ = ["EPSILON", "Returns", "environment_config", "play", "play_both"]
 
@@ -141,22 +141,27 @@ def _discrete(
 def _continuous(
     model: nn.Module, policy: Policy, config: DQNConfig, begin: int, epsilon: float, chance: np.random.Generator
 ) -> float:
-    with closing(ContinuousEnvironment(config.env_id, begin)) as env:
-        observation, total, over = env.reset(), 0.0, False
-        while not over:
-            explores = chance.random() < epsilon
-            action = env.drawn(chance) if explores else _action(model, policy, observation, env)
-            observation, reward, over = env.step(action)
-            total += reward
-    return total
+    from dormancy_agents.envs import make_continuous
+
+    with closing(make_continuous(config.env_id, begin)) as env:
+        observation, total = env.reset(), 0.0
+        while True:
+            if chance.random() < epsilon:
+                step = env.step(chance.uniform(-1.0, 1.0, env.actions))
+            else:
+                step = _acted(model, policy, observation, env)
+            total += step.reward
+            if step.terminated or step.truncated:
+                return total
+            observation = step.observation
 
 
-def _action(model: nn.Module, policy: Policy, observation: Any, env: ContinuousEnvironment) -> Any:
-    """Return the action that the network outputs, in the environment's range."""
-    given = _output(model, policy, observation, env.size, env.env_id)
+def _acted(model: nn.Module, policy: Policy, observation: Any, env: ContinuousEnvironment) -> Step:
+    """Take the action that the network outputs."""
+    given = _output(model, policy, observation, env.actions, env.env_id)
     if policy.choice == "plain":
-        return given.numpy()
-    return env.scaled((given.tanh() if policy.choice == "squashed" else given).numpy())
+        return env.take(given.numpy())
+    return env.step((given.tanh() if policy.choice == "squashed" else given).numpy())
 
 
 def _output(model: nn.Module, policy: Policy, observation: Any, size: int, env_id: str) -> Tensor:

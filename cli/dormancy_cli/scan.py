@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, final
+from typing import Annotated
 
 import typer
 
-from dormancy_cli import gates, options
-from dormancy_cli.collect import Collection, ScanOptions, collect, failure_code, warnings
+from dormancy_cli import auditing, options
+from dormancy_cli.against import compare_inputs
+from dormancy_cli.auditing import Audit
+from dormancy_cli.collect import Collection, collect, warnings
+from dormancy_cli.giving import FORMATS, Target, format_of, give
 from dormancy_cli.inputs import expand
-from dormancy_cli.output import Reporter, refuse_overwrite, render, result_console, write_result
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from dormancy_cli.kept import KeptScans, kept_scans
+from dormancy_cli.output import Reporter, refuse_overwrite
+from dormancy_cli.tasks import ScanOptions, plan
+from dormancy_cli.workers import cores
 
 __all__ = ["scan"]
-
-FORMATS = ("table", "json", "jsonl", "csv", "md")
-GATE_FAILED = 1
 
 
 def scan(
@@ -29,24 +27,51 @@ def scan(
         typer.Argument(metavar="PATH", help="Checkpoints, run folders, patterns, @list.txt, or - for a list."),
     ],
     sample: options.Sample = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Another sample: which neurons are dormant on both, which on one only?"),
+    ] = None,
     taus: options.Taus = None,
     metrics: options.Metrics = None,
     layers: options.Layers = None,
     fail_above: Annotated[
         list[str] | None,
-        typer.Option(metavar="SHARE", help="Exit 1 when more is dormant: 0.3, or fc1=0.5 for one layer. Repeatable."),
+        typer.Option(
+            metavar="LIMIT", help="Exit 1 when more is dormant: 0.3, fc1=0.5; or a metric: grama=0.2. Repeatable."
+        ),
     ] = None,
+    fail_below: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LIMIT", help="Exit 1 when less: srank=100, srank@fc1=100. Repeatable."),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An earlier result (-o FILE.json) that changes are measured from."),
+    ] = None,
+    fail_increase: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LIMIT", help="Exit 1 when the share grew by more: 0.05, fc1=0.1. Repeatable."),
+    ] = None,
+    fail_decrease: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LIMIT", help="Exit 1 when it fell by more: srank=10. Repeatable."),
+    ] = None,
+    same_sample: Annotated[
+        bool, typer.Option("--same-sample", help="Refuse a baseline that was measured on another sample.")
+    ] = False,
     confidence: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
             callback=options.check_confidence,
-            help="Gate the lower end of this confidence interval (0.95), by resampling the transitions.",
+            help="Gate the kinder end of this confidence interval (0.95), by resampling the transitions.",
         ),
     ] = None,
     reference: Annotated[
         Path | None,
-        typer.Option(metavar="CKPT", help="An earlier checkpoint, for the metrics drift and churn."),
+        typer.Option(
+            metavar="CKPT", help="What drift and churn compare with; default: the first, and the one before, of a run."
+        ),
     ] = None,
     key: options.Key = None,
     arch: options.Arch = None,
@@ -59,6 +84,13 @@ def scan(
         typer.Option(metavar="|".join(FORMATS), callback=options.one_of(FORMATS), help="How to give the result."),
     ] = None,
     output: options.Output = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", min=0, help="Processes that scan side by side; 0: one a core.")
+    ] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep scans here, and take from here what was scanned before."),
+    ] = None,
     device: options.Device = None,
     batch_size: options.Batch = 64,
     force: options.Force = False,
@@ -70,94 +102,51 @@ def scan(
     One checkpoint gives one row a layer, several give one row a checkpoint. A checkpoint is looked at with the replay
     sample saved beside it, unless --sample names another.
     """
-    limits = [gates.parse(text) for text in fail_above or []]
+    audit = auditing.limits(
+        {
+            "--fail-above": fail_above,
+            "--fail-below": fail_below,
+            "--fail-increase": fail_increase,
+            "--fail-decrease": fail_decrease,
+        },
+        baseline,
+        confidence,
+        same_sample=same_sample,
+    )
     refuse_overwrite(output, force=force)
     options.require_device(device)
     reporter = Reporter(quiet=quiet, verbose=verbose)
-    names = _names(metrics, resampled=confidence is not None)
+    names = _names(metrics, audit)
     hints = options.hints(key, arch, activation, input_scale, layout, model)
     asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
-    with reporter.progress(expand(paths), "scanning") as inputs:
-        collection = collect(inputs, asked, on_failure=reporter.error)
-    verdicts = _judge(collection, limits, asked.taus[0], confidence)
+    target = Target(format or format_of(output), output, force)
+    if against is not None:
+        audit.refuse("--against")
+        return compare_inputs(expand(paths), asked, against, target, reporter, jobs or cores())
+    kept = kept_scans(cache, output)
+    collection = _collect(paths, asked, reporter, jobs or cores(), kept)
+    verdicts = audit.judge(collection, asked.taus[0])
     if collection.groups:
-        _give(collection, verdicts, Target(format or _format_of(output), output, force), verbose=verbose)
+        give(collection, verdicts, target, verbose=verbose)
+    kept.settle(collection, reporter)
     for message in warnings(collection):
         reporter.warning(message)
-    return _exit_code(collection, verdicts, reporter)
+    return auditing.exit_code(collection, verdicts, reporter)
 
 
-def _names(metrics: list[str] | None, *, resampled: bool) -> tuple[str, ...] | None:
+def _names(metrics: list[str] | None, audit: Audit) -> tuple[str, ...] | None:
     """Check the names before any work: a typing error must not cost a scan of a hundred checkpoints."""
-    if not metrics and not resampled:
+    if not metrics and not audit.metrics:
         return None
     from dormancy.metrics import METRICS
 
     wanted = metrics or [name for name in METRICS if METRICS[name].default]
     named = [name if name == "all" else METRICS[name].name for name in wanted]
-    return tuple(dict.fromkeys([*named, "uncertainty"] if resampled else named))
+    return tuple(dict.fromkeys([*named, *audit.metrics]))
 
 
-def _format_of(output: Path | None) -> str:
-    suffix = output.suffix.removeprefix(".") if output else ""
-    return suffix if suffix in FORMATS else "table"
-
-
-def _judge(
-    collection: Collection, limits: Sequence[gates.Gate], tau: float, confidence: float | None
-) -> list[gates.Verdict]:
-    return [
-        gates.check(gate, scan.checkpoint.path if scan.checkpoint else "?", scan, tau, confidence)
-        for scan in collection.scans
-        for gate in limits
-    ]
-
-
-@final
-@dataclass(frozen=True)
-class Target:
-    """In what form the result is given, and where."""
-
-    format: str
-    path: Path | None
-    force: bool
-
-
-def _give(collection: Collection, verdicts: Sequence[gates.Verdict], target: Target, *, verbose: bool) -> None:
-    if target.format != "table":
-        text = _as_data(collection, verdicts, target.format)
-        write_result(text, target.path, force=target.force)
-    elif target.path is None and result_console().is_terminal:
-        _draw(result_console(), collection, verbose=verbose)
-    else:
-        text = render(lambda console: _draw(console, collection, verbose=verbose))
-        write_result(text, target.path, force=target.force)
-
-
-def _as_data(collection: Collection, verdicts: Sequence[gates.Verdict], format: str) -> str:
-    from dormancy_cli import formats
-
-    if format == "json":
-        return formats.to_json(collection, verdicts)
-    write = {"jsonl": formats.to_jsonl, "csv": formats.to_csv, "md": formats.to_markdown}[format]
-    return write(collection)
-
-
-def _draw(console: Console, collection: Collection, *, verbose: bool) -> None:
-    from dormancy_cli import tables
-
-    for index, group in enumerate(collection.groups):
-        if index:
-            console.print()
-        if len(group.scans) == 1:
-            tables.draw_scan(console, group.scans[0], verbose=verbose)
-        else:
-            tables.draw_group(console, group, verbose=verbose)
-
-
-def _exit_code(collection: Collection, verdicts: Sequence[gates.Verdict], reporter: Reporter) -> int:
-    """A failed gate outranks failed inputs: it is what was asked, and the failures have been told."""
-    failed = list(gates.complaints(verdicts))
-    for complaint in failed:
-        reporter.error(f"gate failed: {complaint}")
-    return GATE_FAILED if failed else failure_code(collection)
+def _collect(paths: list[str], asked: ScanOptions, reporter: Reporter, jobs: int, kept: KeptScans) -> Collection:
+    inputs = expand(paths)
+    kept.prepare(len(inputs))
+    with reporter.progress(plan(inputs, asked, kept.folder), "scanning") as tasks:
+        return kept.interruptible(lambda: collect(tasks, on_failure=reporter.error, jobs=jobs), reporter)

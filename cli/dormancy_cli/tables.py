@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
     from dormancy.result import DormancyScan, LayerScore
     from dormancy_cli.collect import Group
+    from dormancy_cli.gates import Gate
+    from dormancy_cli.verdicts import Verdict
 
-__all__ = ["draw_group", "draw_scan", "literal", "new_table"]
+__all__ = ["draw_gates", "draw_group", "draw_scan", "literal", "new_table"]
 
 SHARES = ((0.25, "green"), (0.5, "yellow"), (1.0, "red"))
 BAR_CELLS = 12
 WIDE_ENOUGH = 100  # columns of a terminal that leave room for bars
 NARROW_COLUMNS, PER_TAU = 44, 14  # what the other columns of a series take
+SINCE = ("drift", "churn")  # what has changed since other checkpoints: these have columns in a series
+OUTCOMES = ("passed", "not judged", "failed")  # the worst last
 RANK = "srank"  # the rank with a column of its own; the others follow in words
 
 
@@ -58,6 +62,29 @@ def draw_group(console: Console, group: Group, *, verbose: bool = False) -> None
     for scan in group.scans if verbose else ():
         for line in _origins(scan):
             _say(console, line, style="dim")
+
+
+def draw_gates(console: Console, verdicts: Sequence[Verdict]) -> None:
+    """Print one row a gate: its verdict, on how many checkpoints, and what was found where it is worst."""
+    table = new_table()
+    for column in ("gate", "verdict"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("checkpoints", justify="right")
+    table.add_column("worst", overflow="fold")
+    by_gate: dict[Gate, list[Verdict]] = {}
+    for verdict in verdicts:
+        by_gate.setdefault(verdict.gate, []).append(verdict)
+    for gate, found in by_gate.items():
+        worst = max(found, key=lambda each: (OUTCOMES.index(each.outcome), each.excess))
+        same = sum(each.outcome == worst.outcome for each in found)
+        style = "red" if worst.outcome == "failed" else "" if worst.passed else "yellow"
+        counts = f"{grouped(same)} of {grouped(len(found))}"
+        table.add_row(literal(str(gate)), Text(worst.outcome, style=style), counts, literal(_found(worst)))
+    console.print(table)
+
+
+def _found(verdict: Verdict) -> str:
+    return f"{verdict.checkpoint}: {verdict.finding}"
 
 
 def new_table() -> Table:
@@ -173,14 +200,23 @@ def _series_table(group: Group, console: Console) -> Table:
     ranked = [layer.name for layer in first.layers if layer.penultimate] if RANK in first.measurements else []
     for name in ranked:
         table.add_column(Text(f"{RANK}\n{printable(name)}"), justify="right")
+    compared = [name for name in SINCE if any(name in scan.measurements for scan in group.scans)]
+    for name in compared:
+        table.add_column(name, justify="right")
     with_worst = not console.is_terminal or console.width >= NARROW_COLUMNS + PER_TAU * len(first.taus)
     if with_worst:
         table.add_column("most dormant\nlayer", no_wrap=True)
     for step, scan, overlap in zip(_steps(group), group.scans, _overlaps(group), strict=True):
         ranks = [number(scan.measurements[RANK].layers.get(name, math.nan)) for name in ranked]
+        ranks += [_of_network(scan, name) for name in compared]
         worst = [_worst(scan)] if with_worst else []
         table.add_row(step, *_shares(scan, None, bars=bars), overlap, *ranks, *worst)
     return table
+
+
+def _of_network(scan: DormancyScan, name: str) -> str:
+    value = scan.measurements[name].network if name in scan.measurements else None
+    return number(math.nan if value is None else value)
 
 
 def _steps(group: Group) -> list[Text]:

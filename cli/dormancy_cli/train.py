@@ -20,8 +20,10 @@ __all__ = ["add_algorithms", "app"]
 SIGNAL_BASE = 128
 ENDS = """
 
-A run that is interrupted (SIGINT, SIGTERM) writes a last checkpoint and leaves with 130 or 143; one whose loss is no
-longer finite leaves with 4. Where a value is given more than once, --set wins over flags, flags over --config.
+A run that is interrupted (SIGINT, SIGTERM, SIGUSR1) writes a last checkpoint and leaves with 130, 143 or 138; --resume
+goes on with it, also after a crash. One whose loss is no longer finite leaves with 4.
+
+Where a value is given more than once, --set wins over flags, flags over --config.
 """
 
 app = typer.Typer(
@@ -65,11 +67,23 @@ def _resolved(algorithm: Algorithm, arguments: Mapping[str, Any]) -> Resolved:
     written = {} if path is None else read_toml(path, algorithm.name)
     settings = read_settings(arguments["settings"] or [], algorithm.config)
     env_id = settings.pop("env_id", None) or arguments["env"] or written.pop("env_id", None)
+    before = _before(arguments, algorithm)
+    env_id = env_id or before.pop("env_id", None)
     if env_id is None:
         raise UsageError("which environment? give --env, such as ALE/Breakout-v5 or CartPole-v1")
     flags = given_by_flags(algorithm, arguments)
-    layers = [Layer(str(path), written), Layer("flag", flags), Layer("--set", settings)]
+    layers = [Layer("resumed run", before), Layer(str(path), written), Layer("flag", flags), Layer("--set", settings)]
     return resolve(algorithm, env_id, layers, arguments["preset"])
+
+
+def _before(arguments: Mapping[str, Any], algorithm: Algorithm) -> dict[str, Any]:
+    """Return the configuration of the run that is resumed, so that nobody has to give it once more."""
+    path = None if arguments["out"] is None else arguments["out"] / "run.json"
+    if not arguments["resume"] or path is None or not path.exists():
+        return {}
+    from dormancy_agents.runlog import recorded_config
+
+    return recorded_config(path, algorithm.name)
 
 
 def _train(algorithm: Algorithm, config: CommonConfig, arguments: Mapping[str, Any]) -> int:
@@ -77,7 +91,7 @@ def _train(algorithm: Algorithm, config: CommonConfig, arguments: Mapping[str, A
     name = f"{algorithm.name}-{config.env_id.split('/')[-1]}-seed{config.seed}"
     folder = arguments["out"] or Path("runs") / name
     quiet = arguments["quiet"]
-    outcome = algorithm.train(config, folder, progress=not quiet)
+    outcome = algorithm.train(config, folder, progress=not quiet, resume=arguments["resume"])
     reporter = Reporter(quiet=quiet)
     reporter.note(f"{folder}: {outcome.agent_steps} agent steps, {outcome.gradient_steps} gradient steps")
     return SIGNAL_BASE + outcome.signal if outcome.signal else 0

@@ -10,7 +10,7 @@ from typing import Annotated, Any, final
 
 import typer
 
-from dormancy_agents.config import Algorithm
+from dormancy_agents.config import Algorithm, CommonConfig
 from dormancy_agents.config.kinds import kinds
 from dormancy_cli import options
 
@@ -40,6 +40,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("agent_steps", "N", "Agent steps; one is four frames on Atari.", ("--steps",)),
     Flag("seed", "N", "Decides every random number."),
     Flag("replay_ratio", "R", "Gradient steps per agent step."),
+    Flag("arch", "NAME", "nature, impala, minatar or mlp.", default="as the environment needs"),
     Flag("width", "W", "Factor on the number of neurons."),
     Flag("padding", "KIND", "Of the convolutions: valid or same."),
     Flag("activation", "NAME", "relu, crelu, leaky_relu, elu, gelu, ..."),
@@ -51,6 +52,11 @@ FLAGS: tuple[Flag, ...] = (
     Flag("target_period_agent_steps", "N", "Agent steps between target copies.", ("--target-period",), BY_RATIO),
     Flag("replay_capacity", "N", "Observations in the replay.", ("--capacity",)),
     Flag("warmup_agent_steps", "N", "Random agent steps first.", ("--warmup",)),
+    Flag("double", "", "Double Q-learning."),
+    Flag("offline", "FILE", "Learn from a sample of consecutive steps and never act.", default="act"),
+    Flag("targets", "KIND", "bootstrap, random-network, random-values or teacher."),
+    Flag("teacher", "CKPT", "Checkpoint whose values are the targets.", default="none"),
+    Flag("initial", "CKPT", "Checkpoint whose weights to begin with.", default="fresh weights"),
     Flag("recycler", "NAME", "redo, regrama, continual-backprop, reset or shrink-and-perturb, while training."),
     Flag("recycler_tau", "TAU", "Recycle neurons that score this or less.", ("--recycler-tau", "--redo-tau"), BY_RATIO),
     Flag(
@@ -62,6 +68,10 @@ FLAGS: tuple[Flag, ...] = (
     Flag("prune_period_gradient_steps", "N", "Gradient steps between prunings.", ("--prune-period",)),
     Flag("dormancy_period_gradient_steps", "N", "Gradient steps between logged scans.", ("--log-period",)),
     Flag("checkpoint_period_agent_steps", "N", "Agent steps between checkpoints.", ("--checkpoint-period",)),
+    Flag(
+        "resume_period_agent_steps", "N", "Agent steps between states to resume from; 0: none.",
+        ("--resume-period",),
+    ),
     Flag("sample_size", "N", "Observations in a sample."),
     Flag("precision", "KIND", "float32, tf32 or bf16."),
     Flag("device", "DEVICE", "cpu, cuda or cuda:N."),
@@ -75,12 +85,15 @@ def _option(metavar: str, help: str, *names: str) -> Any:
 
 
 FIXED: Mapping[str, Any] = {
-    "env": Annotated[str | None, _option("ID", "ALE/Breakout-v5, CartPole-v1, ...", "--env")],
+    "env": Annotated[str | None, _option("ID", "ALE/Breakout-v5, CartPole-v1, HalfCheetah-v5, ...", "--env")],
     "out": Annotated[
         Path | None, _option("DIR", "Run folder to make; default: runs/<algorithm>-<env>-seed<seed>.", "--out")
     ],
     "preset": Annotated[str, _option("NAME", "paper (default), or quick: something to see in minutes.", "--preset")],
     "config": Annotated[Path | None, _option("FILE.toml", "Configuration to begin with.", "--config")],
+    "resume": Annotated[
+        bool, _option("", "Go on with the run in --out, bit for bit; a new run if none is.", "--resume")
+    ],
     "redo": Annotated[bool, _option("", "Short for --recycler redo.", "--redo")],
     "settings": Annotated[
         list[str] | None, _option("NAME=VALUE", "Any field of the configuration. Repeatable.", "--set")
@@ -90,7 +103,7 @@ FIXED: Mapping[str, Any] = {
     ],
     "quiet": options.Quiet,
 }
-DEFAULTS: Mapping[str, Any] = {"preset": "paper", "redo": False, "show_config": False, "quiet": False}
+DEFAULTS: Mapping[str, Any] = {"preset": "paper", "redo": False, "resume": False, "show_config": False, "quiet": False}
 
 
 def with_flags(algorithm: Algorithm) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -98,7 +111,7 @@ def with_flags(algorithm: Algorithm) -> Callable[[Callable[..., int]], Callable[
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         hints = {**dict(_of_fields(algorithm)), **FIXED}
-        hints = {name: hints[name] for name in ("env", "out", "preset", "config", *hints)}
+        hints = {name: hints[name] for name in ("env", "out", "resume", "preset", "config", *hints)}
         parameters = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=hint)
             for name, hint in hints.items()
@@ -117,11 +130,13 @@ def _mine(algorithm: Algorithm) -> Iterator[Flag]:
 
 def _of_fields(algorithm: Algorithm) -> Iterator[tuple[str, Any]]:
     defaults = {field.name: field.default for field in fields(algorithm.config)}
+    common = {field.name: field.default for field in fields(CommonConfig)}
     known = kinds(algorithm.config)
     for flag in _mine(algorithm):
         kind, default = known[flag.field].type, defaults[flag.field]
         names = flag.names or (f"--{flag.field.replace('_', '-')}",)
-        usual = "" if default is False else f" Default: {flag.default or default}."
+        own = default != common.get(flag.field, default)
+        usual = "" if default is False else f" Default: {flag.default if flag.default and not own else default}."
         yield flag.option, Annotated[kind | None, _option(flag.metavar, f"{flag.help}{usual}", *names)]
 
 

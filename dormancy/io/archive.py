@@ -11,14 +11,14 @@ import contextlib
 import re
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, final
 
 from dormancy.errors import FileError, FormatError, UnsafeFileError
 from dormancy.io.files import one_line, printable
 
-__all__ = ["TorchArchive", "list_members", "read_stored", "read_torch_archive"]
+__all__ = ["TorchArchive", "list_members", "read_storages", "read_stored", "read_torch_archive"]
 
 MAX_MEMBERS = 20_000
 MAX_DIRECTORY = 4 << 20
@@ -56,6 +56,16 @@ def read_torch_archive(stream: BinaryIO, path: object) -> TorchArchive:
         root = check.names()
         check.places(directory)
         return check.content(root)
+
+
+def read_storages(stream: BinaryIO, path: object, keys: Iterable[str]) -> dict[str, bytearray]:
+    """Return the bytes of some storages of a torch file that `read_torch_archive` has checked, each read once.
+
+    They are stored as they are, so together they take no more memory than the file has bytes.
+    """
+    with _opened(stream, printable(path)) as (archive, _):
+        root = archive.namelist()[0].partition("/")[0]
+        return {key: bytearray(archive.read(f"{root}/data/{key}")) for key in keys}
 
 
 def list_members(stream: BinaryIO, path: object) -> list[str]:

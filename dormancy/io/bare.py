@@ -27,7 +27,7 @@ class StateDictReader:
 
     def sniff(self, candidate: Candidate) -> bool:
         """Whether it is a torch zip with a state_dict somewhere inside, and not our own format."""
-        content = candidate.content if candidate.is_torch else None
+        content = candidate.content if candidate.is_plain else None
         ours = isinstance(content, Mapping) and content.get("format") == NATIVE
         return not ours and bool(state_dicts(content))
 

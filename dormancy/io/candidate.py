@@ -10,11 +10,12 @@ from functools import cached_property
 from typing import Any, BinaryIO, Protocol, final
 
 from dormancy.errors import FileError
-from dormancy.io.archive import list_members
+from dormancy.io.archive import TorchArchive, list_members, read_torch_archive
 from dormancy.io.checkpoint import Checkpoint, Source
 from dormancy.io.files import one_line, open_regular_file, printable, sha256_stream
 from dormancy.io.guard import load_guarded
 from dormancy.io.hints import Hints
+from dormancy.io.inert_modules import names_modules
 from dormancy.io.sniff import HEAD_SIZE, describe, is_zip
 from dormancy.registry import Registry
 
@@ -53,6 +54,21 @@ class Candidate:
     def is_torch(self) -> bool:
         """Whether it is a zip archive as ``torch.save`` writes them."""
         return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in self.members)
+
+    @cached_property
+    def archive(self) -> TorchArchive:
+        """The checked directory and the pickle of a torch zip; raises as `read_torch_archive` does."""
+        return read_torch_archive(self.stream, self.path)
+
+    @cached_property
+    def names_modules(self) -> bool:
+        """Whether a torch zip holds whole networks, of classes that it names, and not parameters only."""
+        return names_modules(self.archive.pickle)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a torch zip of tensors and plain data, or one that must be refused for what it is."""
+        return self.is_torch and not self.names_modules
 
     @cached_property
     def content(self) -> Any:

@@ -2,8 +2,9 @@
 
 In this order, each step before the next may look: a regular file, its first bytes, the zip directory and checksums
 (`archive`), the pickle read inertly (`inert_pickle`), ``torch.load(weights_only=True)``, the structure of what came
-out. There is no way around and no fallback: a file is data, never code. Decision: torch's old format, from before
-version 1.6, has no directory or checksums to check and is not read; the message says how to convert such a file.
+out. There is no way around and no fallback: a file is data, never code. Whole networks take a path of their own
+(`pickled`), on which torch loads nothing at all. Decision: the format of torch before version 1.6 has no directory
+or checksums to check and is not read; the message says how to convert such a file.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
-from typing import Any, NoReturn, final
+from typing import Any, NoReturn, TypeAlias, final
 
 from torch import Tensor
 
@@ -15,11 +15,15 @@ from dormancy.io.checkpoint import Assumption
 from dormancy.io.files import printable
 from dormancy.io.hints import Hints
 from dormancy.io.layers_found import Found, Layer, find_layers, sizes
+from dormancy.io.norms_found import EPSILON
 from dormancy.io.templates import CHAINS, TOPOLOGIES, TRUNKS, Topology, Trunk
 from dormancy.networks import ACTIVATIONS, NetworkSpec
 from dormancy.registry import nearest
 
 __all__ = ["Inferred", "Known", "infer"]
+
+Options: TypeAlias = list[dict[str, Any]]
+"""Layers as a `StackNetwork` takes them."""
 
 ARCHES = (*TRUNKS, "mlp")
 FEATURES = "features_extractor.linear"
@@ -29,12 +33,21 @@ MODEL = "give the network with --model package.module:factory"
 @final
 @dataclass(frozen=True)
 class Known:
-    """What a file says beside its parameters; `activation` and `input_scale` come with where they come from."""
+    """What a file says beside its parameters; `activation` and `input_scale` come with where they come from.
+
+    `of_convolutions` is their activation, `geometry` the stride and padding of convolutions by name. `epsilon` is what
+    the `library` that wrote it adds to variances by default, for each kind of normalisation.
+    """
 
     observation_shape: tuple[int, ...] | None = None
     activation: tuple[str, str] | None = None
     input_scale: tuple[float, str] | None = None
     actions: int = 0
+    of_convolutions: tuple[str, str] | None = None
+    geometry: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    epsilon: Mapping[str, float] = field(default_factory=lambda: EPSILON)
+    library: str = "PyTorch"
+    layout: tuple[str, str] = ("chw", "template: PyTorch")
 
 
 @final
@@ -52,7 +65,8 @@ def infer(parameters: Mapping[str, Tensor], hints: Hints, file: str, known: Know
 
     Raises `ArchitectureUnknown` naming what was seen and the flags to give, `UsageError` for a hint that cannot be.
     """
-    matching = _Matching(find_layers(parameters, file), hints, known or Known(), file)
+    known = known or Known()
+    matching = _Matching(find_layers(parameters, file, known.epsilon), hints, known, file)
     spec = NetworkSpec("stack", matching.options())
     kept = {name: tensor for name, tensor in parameters.items() if name not in matching.found.beside}
     return Inferred(spec, kept, tuple(matching.assumptions))
@@ -74,7 +88,9 @@ class _Matching:
         activation = self.activation(name, topology, trunk) if self.hides(topology) else None
         of_trunk = self.of_trunk(trunk, activation)
         shape, convolved = self.convolved(trunk, of_trunk)
-        dense, heads = self.connected(topology, activation, of_trunk)
+        dense, heads, actions = self.connected(topology, activation, of_trunk)
+        self.residual(trunk, of_trunk, dense, heads)
+        self.normalised()
         if self.found.beside:
             self.note("left out, no neurons", ", ".join(self.found.beside), "template")
         return {
@@ -83,7 +99,7 @@ class _Matching:
             "heads": heads,
             "input_scale": self.scale(trunk),
             "layout": self.layout(),
-            "actions": self.known.actions if topology.takes_actions else 0,
+            "actions": actions,
             "output": topology.output,
         }
 
@@ -100,8 +116,8 @@ class _Matching:
             if self.hints.arch in TRUNKS:
                 self.unknown(f"--arch {self.hints.arch} has convolutions", "give --arch mlp, or leave --arch out")
             return None
-        kernels = tuple(layer.kernel for layer in layers)
-        fitting = [name for name, trunk in TRUNKS.items() if trunk.kernels == kernels and self.flattens(trunk)]
+        names, kernels = [layer.name for layer in layers], tuple(layer.kernel or 0 for layer in layers)
+        fitting = [name for name, trunk in TRUNKS.items() if self.may_be(trunk, names, kernels)]
         chosen = [name for name in fitting if self.hints.arch in (None, "mlp", name)]
         if len(chosen) != 1 or not self.chained(layers):
             known = ", ".join(f"{name} {trunk.kernels}" for name, trunk in TRUNKS.items())
@@ -112,10 +128,27 @@ class _Matching:
         self.note("convolutions", chosen[0], "flag: --arch" if self.hints.arch else "template: kernels, flatten width")
         return TRUNKS[chosen[0]]
 
+    def may_be(self, trunk: Trunk, names: Sequence[str], kernels: tuple[int, ...]) -> bool:
+        return trunk.fits(names, kernels) and self.flattens(trunk) and self.strides_like(trunk)
+
+    def strides_like(self, trunk: Trunk) -> bool:
+        """Whether the file's own modules, where it has any, stride and pad as the template does."""
+        for index, (layer, pads) in enumerate(zip(self.found.convolutions, self.plan(trunk)[0], strict=True)):
+            stride, padding = self.known.geometry.get(layer.name, (None, None))
+            of_trunk = trunk.strides[index % len(trunk.strides)]
+            if stride not in (None, of_trunk, (of_trunk, of_trunk)):
+                return False
+            if padding not in (None, 0, (0, 0), pads[0], (pads[2], pads[0])) or (padding and len(set(pads)) > 1):
+                return False
+        return True
+
     def flattens(self, trunk: Trunk) -> bool:
         """Whether some dense layer reads what the trunk leaves of the observations (the template's, if not told)."""
-        width = self.found.convolutions[-1].outputs * trunk.plan(*self.pixels(trunk))[1]
+        width = self.found.convolutions[-1].outputs * self.plan(trunk)[1]
         return width > 0 and any(layer.inputs == width for layer in self.found.dense)
+
+    def plan(self, trunk: Trunk) -> tuple[list[list[int]], int]:
+        return trunk.plan(*self.pixels(trunk), stacks=len(self.found.convolutions) // len(trunk.kernels))
 
     def pixels(self, trunk: Trunk) -> tuple[int, int]:
         shape = self.known.observation_shape
@@ -164,8 +197,9 @@ class _Matching:
         """Find the nonlinearity of the convolutions: a library's options speak of its dense layers only."""
         if trunk is None:
             return activation
-        chosen = self.hints.activation or trunk.activation
-        self.note("activation of convolutions", chosen, "flag: --activation" if self.hints.activation else "template")
+        said = (self.hints.activation, "flag: --activation"), self.known.of_convolutions or (None, "")
+        chosen, origin = next((each for each in said if each[0] is not None), (trunk.activation, "template"))
+        self.note("activation of convolutions", str(chosen), origin)
         return chosen
 
     def hides(self, topology: Topology) -> bool:
@@ -177,7 +211,7 @@ class _Matching:
         widths = tuple(layer.outputs for layer in self.found.dense[:-1])
         return not self.found.convolutions and widths == hidden and list(self.found.groups()) == [group]
 
-    def convolved(self, trunk: Trunk | None, activation: str | None) -> tuple[list[int], list[dict[str, Any]]]:
+    def convolved(self, trunk: Trunk | None, activation: str | None) -> tuple[list[int], Options]:
         """Return the shape of an observation, and the convolutions as options."""
         shape = self.known.observation_shape
         if trunk is None:
@@ -187,29 +221,64 @@ class _Matching:
         if shape and shape[0] != frames:
             self.unknown(f"observations are {shape}, its first convolution reads {frames} channels", MODEL)
         self.note("observation", f"{frames} x {height} x {width}", "file" if shape else "template")
-        pads = trunk.plan(height, width)[0]
-        layers = [
-            {**layer.options(activation), "kernel": layer.kernel, "stride": stride, "pads": pad}
-            for layer, stride, pad in zip(self.found.convolutions, trunk.strides, pads, strict=True)
-        ]
+        layers = []
+        for index, (layer, pad) in enumerate(zip(self.found.convolutions, self.plan(trunk)[0], strict=True)):
+            kernel: dict[str, Any] = {
+                "kernel": layer.kernel,
+                "stride": trunk.strides[index % len(trunk.strides)],
+                "pads": pad,
+            }
+            layers.append({**layer.options(activation), **kernel, **trunk.extras(index, activation)})
         return [frames, height, width], layers
 
     def connected(
         self, topology: Topology, activation: str | None, of_trunk: str | None
-    ) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
-        """Return the dense trunk and the heads as options; the last layer of a head is linear."""
-        groups = self.found.groups()
+    ) -> tuple[Options, list[Options], int]:
+        """Return the dense trunk and the heads as options (the last layer of a head is linear), and what acts."""
+        groups, kinds = self.found.groups(), self.kinds(topology, activation, of_trunk)
         trunk = [layer for group in topology.trunk for layer in groups.get(group, [])]
         heads = [[layer for group in head for layer in groups[group]] for head in topology.heads]
         if not heads:
             trunk, heads = trunk[:-1], [trunk[-1:]]
+        actions = self.acts(topology, trunk, heads[0])
         for head in heads:
-            self.fit(trunk, head, self.known.actions if topology.takes_actions else 0)
-        first = {id(layer) for layer in self.found.dense if layer.group == FEATURES}
+            self.fit(trunk, head, actions)
         return (
-            [layer.options(of_trunk if id(layer) in first else activation) for layer in trunk],
+            [layer.options(kinds.get(layer.group, activation)) for layer in trunk],
             [[layer.options(activation if layer is not head[-1] else None) for layer in head] for head in heads],
+            actions,
         )
+
+    def kinds(self, topology: Topology, activation: str | None, of_trunk: str | None) -> dict[str, str | None]:
+        """Return the groups whose nonlinearity is not that of the rest, unless the user said which one all have."""
+        if self.hints.activation is not None:
+            return {}
+        for group, kind in topology.kinds.items():
+            self.note(f"activation of {group}", kind, "template")
+        return {FEATURES: of_trunk, **topology.kinds}
+
+    def acts(self, topology: Topology, trunk: Sequence[Layer], head: Sequence[Layer]) -> int:
+        """Return how many numbers of an action a critic reads: told by the file, else what its widths leave over."""
+        if not topology.takes_actions:
+            return 0
+        return self.known.actions or (max(0, head[0].inputs - trunk[-1].outputs) if trunk else 0)
+
+    def residual(self, trunk: Trunk | None, activation: str | None, dense: Options, heads: list[Options]) -> None:
+        """Let the first dense layers apply the nonlinearity that the end of a residual block leaves out."""
+        if trunk is not None and trunk.residual:
+            for layer in dense[:1] or [head[0] for head in heads]:
+                layer["before"] = activation
+
+    def normalised(self) -> None:
+        norms = [layer.norm for layer in (*self.found.convolutions, *self.found.dense) if layer.norm]
+        for told in dict.fromkeys((norm.kind, norm.behind, norm.told) for norm in norms):
+            kind, behind, origin = told
+            count = sum((norm.kind, norm.behind, norm.told) == told for norm in norms)
+            side = "behind" if behind else "before"
+            self.note(f"{kind} normalisation", f"{count}, {side} the nonlinearity", origin)
+        for kind in dict.fromkeys(norm.kind for norm in norms):
+            origin = f"template: {self.known.library} default"
+            self.note(f"epsilon of {kind} normalisation", f"{self.known.epsilon[kind]:g}", origin)
 
     def fit(self, trunk: Sequence[Layer], head: Sequence[Layer], actions: int) -> None:
         """Check that every layer of a head takes what the one before it gives."""
@@ -238,9 +307,9 @@ class _Matching:
         raise AssertionError("a template always has a scale")
 
     def layout(self) -> str:
-        layout = self.hints.layout or "chw"
+        layout, origin = (self.hints.layout, "flag: --layout") if self.hints.layout else self.known.layout
         if self.found.convolutions:
-            self.note("flatten order", layout, "flag: --layout" if self.hints.layout else "template: PyTorch")
+            self.note("flatten order", layout, origin)
         return layout
 
 

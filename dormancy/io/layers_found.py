@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 from torch import Tensor
 
 from dormancy.errors import ArchitectureUnknown
 from dormancy.io.files import printable
+from dormancy.io.norms_found import EPSILON, Norm, find_norms, place_norms
 from dormancy.io.templates import NO_NEURONS
 
 __all__ = ["Found", "Layer", "find_layers"]
@@ -18,13 +19,14 @@ __all__ = ["Found", "Layer", "find_layers"]
 @final
 @dataclass(frozen=True)
 class Layer:
-    """A weight and perhaps a bias; `kernel` is None for a dense layer, else the side of a square."""
+    """A weight and perhaps a bias, and what normalises it; `kernel` is None for a dense layer, else a square's side."""
 
     name: str
     inputs: int
     outputs: int
     bias: bool
     kernel: int | None = None
+    norm: Norm | None = None
 
     @property
     def group(self) -> str:
@@ -35,7 +37,8 @@ class Layer:
     def options(self, activation: str | None) -> dict[str, Any]:
         """Return the layer as the options of a `StackNetwork` name it."""
         shape: dict[str, Any] = {"name": self.name, "inputs": self.inputs, "outputs": self.outputs, "bias": self.bias}
-        return {**shape, "activation": activation}
+        norm = {"norm": self.norm.options()} if self.norm else {}
+        return {**shape, "activation": activation, **norm}
 
 
 @final
@@ -71,21 +74,32 @@ def sizes(groups: Sequence[Sequence[Layer]]) -> str:
     return "-".join(str(size) for size in [chain[0].inputs, *(layer.outputs for layer in chain)])
 
 
-def find_layers(parameters: Mapping[str, Tensor], file: str) -> Found:
-    """Sort parameters into layers. Raises `ArchitectureUnknown` for those no template has, such as normalisations."""
+def find_layers(parameters: Mapping[str, Tensor], file: str, epsilon: Mapping[str, float] = EPSILON) -> Found:
+    """Sort parameters into layers and what normalises them. Raises `ArchitectureUnknown` for those no template has.
+
+    `epsilon` is what each kind of normalisation adds to variances.
+    """
     layers = [_layer(name, tensor, parameters) for name, tensor in parameters.items() if tensor.dim() in (2, 4)]
-    known = {f"{layer.name}.{part}" for layer in layers if layer for part in ("weight", "bias")}
-    rest = [name for name in parameters if name not in known]
-    odd = [name for name in rest if name.rpartition(".")[2] not in NO_NEURONS]
-    if odd:
-        shown = f"'{printable(odd[0], 60)}' of shape {tuple(parameters[odd[0]].shape)}"
-        raise ArchitectureUnknown(
-            f"{file}: parameter {shown} belongs to no layer that a template has (dense, or convolution with a square "
-            "kernel); give the network with --model package.module:factory, or choose a part with --key"
-        )
     kept = [layer for layer in layers if layer]
+    norms = find_norms(parameters, epsilon)
+    known = {f"{layer.name}.{part}" for layer in kept for part in ("weight", "bias")}
+    known |= {name for norm in norms for name in norm.parameters}
+    rest = [name for name in parameters if name not in known]
+    _refuse_odd([name for name in rest if name.rpartition(".")[2] not in NO_NEURONS], parameters, file)
+    placed = place_norms(norms, {layer.name: (layer.outputs, layer.kernel is not None) for layer in kept}, file)
+    kept = [replace(layer, norm=placed.get(layer.name)) for layer in kept]
     convolutions = tuple(layer for layer in kept if layer.kernel is not None)
     return Found(convolutions, tuple(layer for layer in kept if layer.kernel is None), tuple(rest))
+
+
+def _refuse_odd(names: Sequence[str], parameters: Mapping[str, Tensor], file: str) -> None:
+    if names:
+        shown = f"'{printable(names[0], 60)}' of shape {tuple(parameters[names[0]].shape)}"
+        raise ArchitectureUnknown(
+            f"{file}: parameter {shown} belongs to no layer that a template has (dense, convolution with a square "
+            "kernel, LayerNorm, BatchNorm); give the network with --model package.module:factory, or choose a part "
+            "with --key"
+        )
 
 
 def _layer(name: str, weight: Tensor, parameters: Mapping[str, Tensor]) -> Layer | None:

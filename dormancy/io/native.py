@@ -140,7 +140,7 @@ class NativeReader:
 
     def sniff(self, candidate: Candidate) -> bool:
         """Whether it is a torch zip that says it is ours."""
-        content = candidate.content if candidate.is_torch else None
+        content = candidate.content if candidate.is_plain else None
         return isinstance(content, dict) and content.get("format") == FORMAT
 
     def read(self, candidate: Candidate) -> Checkpoint:

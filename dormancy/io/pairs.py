@@ -19,7 +19,7 @@ from dormancy.io.folders import find_sample
 from dormancy.io.hdf5 import open_sample
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ReplaySample
-from dormancy.networks import StackNetwork
+from dormancy.networks import SACNetwork, SequentialNetwork, StackNetwork
 
 __all__ = [
     "checkpoint_name",
@@ -81,7 +81,7 @@ def inputs_for(model: nn.Module, sample: ReplaySample) -> ReplaySample:
     It is one when it says that it needs actions, or when it takes just as many numbers as observations and actions have
     together. Raises `SampleError` when the sample has no actions of that size.
     """
-    if not isinstance(model, StackNetwork) or isinstance(sample.observations, Mapping):
+    if not isinstance(model, SACNetwork | StackNetwork | SequentialNetwork) or isinstance(sample.observations, Mapping):
         return sample
     missing = model.actions_needed or model.observation_size - prod(sample.observations.shape[1:])
     size = 0 if sample.actions is None else prod(sample.actions.shape[1:]) if sample.actions.ndim > 1 else 1

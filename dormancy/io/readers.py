@@ -6,7 +6,9 @@ import os
 
 from dormancy.errors import FormatError, UsageError
 from dormancy.io import bare as _bare  # each registers its reader; no two of them sniff the same content
+from dormancy.io import flax as _flax
 from dormancy.io import native as _native
+from dormancy.io import pickled as _pickled
 from dormancy.io import safe as _safe
 from dormancy.io import sb3 as _sb3
 from dormancy.io.candidate import READERS, open_candidate
@@ -16,7 +18,7 @@ from dormancy.io.hints import Hints
 
 __all__ = ["load_checkpoint"]
 
-_FORMATS = (_native, _bare, _safe, _sb3)
+_FORMATS = (_native, _bare, _flax, _pickled, _safe, _sb3)
 
 _FLAGS = "--key, --arch, --activation, --input-scale, --layout and --model"
 

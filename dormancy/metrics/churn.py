@@ -66,18 +66,18 @@ def _sums(model: nn.Module, reference: nn.Module, batch: Any) -> tuple[float, in
 
 @metric(
     "churn",
-    title="Churn since the reference",
+    title="Churn since the checkpoint before",
     formula="E (Q_new - Q_old)²; detail: share of rows whose greedy action flipped",
     source="Tang et al. 2025, arXiv 2506.00592",
     default=False,
 )
 def measure_churn(probe: Probe) -> Measurement:
-    """Run the reference and this network side by side over the sample: how far did outputs move, how often the choice?
+    """Run the network before and this one side by side: how far did outputs move, how often the greedy choice?
 
-    With several outputs, changes are pooled over all and the choice is made by the first. Use a sample that was not
-    trained on in between.
+    In a series that is the checkpoint before, else the reference. With several outputs, changes are pooled over all and
+    the choice is made by the first. Use a sample that was not trained on in between.
     """
-    reference = probe.reference
+    reference = probe.previous
     with undisturbed(probe.model), undisturbed(reference):
         sums = [_sums(probe.model, reference, batch) for batch in probe.batches()]
     squares, numbers, flips, rows = (float(sum(column)) for column in zip(*sums, strict=True))

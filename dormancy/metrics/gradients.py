@@ -88,7 +88,7 @@ def _scored(sizes: Mapping[str, FloatArray], name: LossName, tau: float) -> Meas
     "grama",
     title="GraMa score",
     formula="G_i = E|∂L/∂h_i| / mean_k E|∂L/∂h_k|",
-    source="Liu et al. 2025, arXiv 2505.24761",
+    source="Liu et al. 2025, arXiv 2505.24061",
     default=False,
 )
 def measure_grama(probe: Probe) -> Measurement:

@@ -38,6 +38,8 @@ class MLPNetwork(nn.Module):
             self.add_module(f"fc{index}", nn.Linear(read, size))
             self.add_module(f"norm{index}", norm_layer(norm, size, maps=False))
             read = read_by_next(size, activation)
+        self._dense = [f"fc{index}" for index in range(1, self.depth + 1)]
+        self._norms = [None if norm is None else f"norm{index}" for index in range(1, self.depth + 1)]
         self.head = nn.Linear(read, outputs)
         self.activation = ACTIVATIONS[activation]
         self.input_scale = input_scale
@@ -50,9 +52,9 @@ class MLPNetwork(nn.Module):
     def forward(self, observations: Tensor) -> Tensor:
         """Map raw observations to one value per output."""
         features = to_input(observations, self.head.weight, self.input_scale).flatten(1)
-        for index in range(1, self.depth + 1):
-            dense, norm = self.get_submodule(f"fc{index}"), self.get_submodule(f"norm{index}")
-            features = self.activation(norm(dense(features)))
+        for dense, norm in zip(self._dense, self._norms, strict=True):
+            hidden = self._modules[dense](features)  # type: ignore[misc]  # by name: pruning puts others in their place
+            features = self.activation(hidden if norm is None else self._modules[norm](hidden))  # type: ignore[misc]
         outputs: Tensor = self.head(features)
         return outputs
 

@@ -17,7 +17,14 @@ from dormancy.networks.spec import ARCHITECTURES, RESIZERS
 __all__ = ["LayerOptions", "Layout", "StackNetwork"]
 
 LayerOptions: TypeAlias = Mapping[str, Any]
-"""One layer: `name`, `inputs`, `outputs`, `activation` (None: linear), for a convolution `kernel`, `stride`, `pads`."""
+"""One layer: `name`, `inputs`, `outputs`, `activation` (None: linear), for a convolution `kernel`, `stride`, `pads`.
+
+Optional: `norm` (see `NormOptions`), `before` (a nonlinearity of what it reads), `pool` (kernel, stride and padding of
+the max-pooling behind it), `skip` (so many layers back, itself included, is the layer whose input is added to it).
+"""
+
+NormOptions: TypeAlias = Mapping[str, Any]
+"""A normalisation: `name`, `kind` ("layer" or "batch"), `shape`, `eps`; `behind` the nonlinearity or before it."""
 
 Layout: TypeAlias = Literal["chw", "hwc"]
 
@@ -60,6 +67,8 @@ class StackNetwork(nn.Module):
         self._heads = [_plans(head) for head in heads]
         for layer in [*trunk, *(each for head in heads for each in head)]:
             _place(self, str(layer["name"]).split("."), _built(layer))
+            if layer.get("norm"):
+                _place(self, str(layer["norm"]["name"]).split("."), _norm(layer))
 
     def forward(self, observations: Tensor, actions: Tensor | None = None) -> Any:
         """Map raw observations, and actions where they are inputs, to the outputs of the heads."""
@@ -74,14 +83,30 @@ class StackNetwork(nn.Module):
         return self._combined([self._run(head, features) for head in self._heads])
 
     def _run(self, plans: Iterable[_Plan], features: Tensor) -> Tensor:
+        read: list[Tensor] = []
         for plan in plans:
-            if plan.convolves:
-                features = F.pad(features, plan.pads) if any(plan.pads) else features
-            elif features.dim() > 2:
+            read.append(features)
+            if plan.before is not None:
+                features = ACTIVATIONS[plan.before](features)  # before maps are flattened: a channel stays one neuron
+            if not plan.convolves and features.dim() > 2:
                 features = (features.permute(0, 2, 3, 1) if self._layout == "hwc" else features).flatten(1)
-            features = self.get_submodule(plan.name)(features)
-            if plan.activation is not None:
-                features = ACTIVATIONS[plan.activation](features)
+            features = self._through(plan, features)
+            if plan.skip:
+                features = features + read[-plan.skip]
+        return features
+
+    def _through(self, plan: _Plan, features: Tensor) -> Tensor:
+        features = F.pad(features, plan.pads) if any(plan.pads) else features
+        features = self.get_submodule(plan.name)(features)
+        if plan.norm is not None and not plan.behind:
+            features = self.get_submodule(plan.norm)(features)
+        if plan.activation is not None:
+            features = ACTIVATIONS[plan.activation](features)
+        if plan.norm is not None and plan.behind:
+            features = self.get_submodule(plan.norm)(features)
+        if plan.pool:
+            kernel, stride, padding = plan.pool
+            features = F.max_pool2d(features, kernel, stride, padding)
         return features
 
     def _combined(self, found: list[Tensor]) -> Any:
@@ -101,9 +126,16 @@ class _Plan:
         self.name = str(layer["name"])
         self.activation: str | None = layer.get("activation")
         self.convolves = "kernel" in layer
+        self.before: str | None = layer.get("before")
         self.pads = [int(side) for side in layer.get("pads", (0, 0, 0, 0))]
-        if self.activation is not None:
-            _ = ACTIVATIONS[self.activation]  # an unknown one is told now, not in the first forward pass
+        self.pool = [int(part) for part in layer.get("pool") or ()]
+        self.skip = int(layer.get("skip", 0))
+        norm = layer.get("norm")
+        self.norm: str | None = str(norm["name"]) if norm else None
+        self.behind = bool(norm and norm.get("behind"))
+        for kind in (self.activation, self.before):
+            if kind is not None:
+                _ = ACTIVATIONS[kind]  # an unknown one is told now, not in the first forward pass
 
 
 def _plans(layers: Sequence[LayerOptions]) -> list[_Plan]:
@@ -115,6 +147,18 @@ def _built(layer: LayerOptions) -> nn.Module:
     if "kernel" in layer:
         return nn.Conv2d(layer["inputs"], layer["outputs"], layer["kernel"], layer["stride"], bias=bias)
     return nn.Linear(layer["inputs"], layer["outputs"], bias=bias)
+
+
+def _norm(layer: LayerOptions) -> nn.Module:
+    """Build what normalises a layer: BatchNorm over channels, or LayerNorm over all that its shape names."""
+    norm = layer["norm"]
+    shape = [int(size) for size in norm["shape"]]
+    eps = float(norm.get("eps", 1e-5))
+    if norm["kind"] == "layer":
+        return nn.LayerNorm(shape, eps)
+    if norm["kind"] != "batch":
+        raise UsageError(f"a layer is normalised by 'layer' or 'batch', not {norm['kind']!r}")
+    return nn.BatchNorm2d(shape[0], eps) if "kernel" in layer else nn.BatchNorm1d(shape[0], eps)
 
 
 def _place(root: nn.Module, path: list[str], layer: nn.Module) -> None:
@@ -147,5 +191,7 @@ def _resized(
         if before is not None:
             inputs = (inputs - beside) // before[0] * before[1] + beside
         found.append({**layer, "inputs": inputs, "outputs": sizes.get(str(layer["name"]), outputs)})
+        if layer.get("norm"):
+            found[-1]["norm"] = {**layer["norm"], "shape": [found[-1]["outputs"], *layer["norm"]["shape"][1:]]}
         before, beside = (outputs, found[-1]["outputs"]), 0
     return found

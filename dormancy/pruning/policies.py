@@ -14,6 +14,8 @@ Choice: TypeAlias = Literal["largest", "unit", "squashed", "plain"]
 
 _MEANS = ("actor_mean", "action_net", "actor")
 _DEVIATIONS = ("log_std", "logstd")
+_NO_VALUES = ("quantile", "trunk")
+"""Single heads that give something else than a value for each action: quantiles, DrQ's mean and deviation."""
 
 
 @final
@@ -28,11 +30,16 @@ class Policy:
 def policy_of(checkpoint: Checkpoint) -> Policy | None:
     """Tell how the network of a checkpoint acts; None for critics, quantiles, and code of the user's own.
 
-    Our own networks give a value for each action. In files of other libraries the names of the heads tell. Networks
-    that give a distribution of values for each action in one plain chain (C51) cannot be told from others.
+    Our own networks give a value for each action, or are those of SAC. In files of other libraries the names of the heads tell. Networks
+    that give a distribution of values for each action in one plain chain (C51) cannot be told from others. What comes
+    out of a bare sequence of modules is not known either.
     """
     if checkpoint.factory is not None:
         return None
+    if checkpoint.network.arch == "sequential":
+        return None
+    if checkpoint.network.arch == "sac":
+        return Policy(0, "squashed")
     if checkpoint.network.arch != "stack":
         return Policy(0, "largest")
     return _of_stack(checkpoint, checkpoint.network.options)
@@ -45,7 +52,7 @@ def _of_stack(checkpoint: Checkpoint, options: Any) -> Policy | None:
     if any(part in name for name in names for part in _DEVIATIONS):
         return Policy(0, "squashed")
     if options.get("output") == "dueling" or (len(names) == 1 and not options.get("actions")):
-        return None if names[0].startswith("quantile") else Policy(0, "largest")
+        return None if names[0].startswith(_NO_VALUES) else Policy(0, "largest")
     means = [number for number, name in enumerate(names) if name in _MEANS]
     if len(means) != 1:
         return None

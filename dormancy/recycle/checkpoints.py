@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dormancy.errors import SampleError
 from dormancy.io import Checkpoint, ReplaySample, Source
-from dormancy.io.pairs import open_pair, require_same_environment
+from dormancy.io.pairs import inputs_for, open_pair, require_same_environment
 from dormancy.probe import Probe
 from dormancy.recycle.edits import Edit, RecyclePlan, edited_parameters
 from dormancy.recycle.effect import Effect, effect_of
@@ -101,7 +101,7 @@ def _batches(model: nn.Module, sample: ReplaySample, rows: int | None) -> tuple[
     wanted = min(ROWS, max(1, total // 2)) if rows is None else rows
     if not 0 < wanted <= total:
         raise SampleError(f"{wanted} observations asked for, but the sample has {total}")
-    with closing(Probe(model, sample, batch_size=wanted).batches()) as batches:
+    with closing(Probe(model, inputs_for(model, sample), batch_size=wanted).batches()) as batches:
         return next(batches), next(batches, None)
 
 

@@ -1,6 +1,6 @@
 """ReGraMa: recycle neurons that no gradient reaches, for networks in which inactive neurons are not silent ones.
 
-The score is GraMa, G_i = E|∂L/∂h_i| / mean_k E|∂L/∂h_k| over the neurons of a layer (arXiv 2505.24761); h is the value
+The score is GraMa, G_i = E|∂L/∂h_i| / mean_k E|∂L/∂h_k| over the neurons of a layer (arXiv 2505.24061); h is the value
 after the nonlinearity, and a convolution channel is one neuron. Outgoing weights are kept: with outgoing weights of
 zero a neuron gets no gradient and would be recycled for ever.
 """

@@ -189,7 +189,7 @@ def test_what_cannot_be_is_one_line(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
 def test_a_signal_writes_a_checkpoint_and_leaves(number: signal.Signals, code: int, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     paths = [str(Path.cwd() / part) for part in (".", "cli", "agents")]

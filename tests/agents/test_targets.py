@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dormancy_agents.targets import max_target, n_step, td_loss
+from dormancy_agents.targets import double_target, max_target, n_step, td_loss
 
 NO = np.zeros((1, 3), bool)
 
@@ -37,6 +39,24 @@ def test_loss_is_the_mean_over_the_batch_and_looks_at_the_action_taken() -> None
 def test_max_target_takes_the_greatest_next_value() -> None:
     target = max_target(torch.tensor([1.0, -1.0]), torch.tensor([0.9, 0.0]), torch.tensor([[2.0, 3.0], [50.0, 60.0]]))
     assert target.tolist() == pytest.approx([1.0 + 0.9 * 3.0, -1.0])
+
+
+def test_the_double_target_is_chosen_by_one_network_and_valued_by_the_other() -> None:
+    returns, discounts = torch.tensor([1.0, -1.0, 0.5]), torch.tensor([0.9, 0.0, 0.5])
+    theirs = torch.tensor([[2.0, 3.0, 4.0], [50.0, 60.0, 70.0], [-8.0, -4.0, 0.0]])
+    ours = torch.tensor([[0.0, 5.0, 1.0], [1.0, 0.0, 0.0], [7.0, 6.0, 5.0]])
+    target = double_target(returns, discounts, theirs, ours)
+    assert target.tolist() == pytest.approx([1.0 + 0.9 * 3.0, -1.0, 0.5 + 0.5 * -8.0])
+
+
+@given(seed=st.integers(0, 999))
+def test_the_double_target_is_never_above_the_greatest_and_equal_when_both_agree(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    theirs, ours = torch.randn(2, 6, 4, generator=generator)
+    returns, discounts = torch.randn(6, generator=generator), torch.rand(6, generator=generator)
+    assert (double_target(returns, discounts, theirs, ours) <= max_target(returns, discounts, theirs) + 1e-6).all()
+    same = double_target(returns, discounts, theirs, 3 * theirs + 1)
+    assert torch.equal(same, max_target(returns, discounts, theirs))
 
 
 def test_one_step() -> None:

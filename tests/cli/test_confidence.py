@@ -13,21 +13,28 @@ from dormancy.metrics import METRICS, plasticity
 from dormancy.networks import MLPNetwork
 from dormancy.scanning import scan
 from dormancy.stats import Interval
-from dormancy_cli.gates import Gate, Verdict, check
+from dormancy_cli.gates import parse
+from dormancy_cli.judging import check
+from dormancy_cli.verdicts import Verdict
 from tests.cli.runs import Dormancy
 
 
-def test_the_lower_end_is_judged() -> None:
-    verdict = Verdict(Gate(None, 0.3), "a.pt", 0.1, 0.35, 0, Interval(0.35, 0.28, 0.41), 0.95)
+def verdict_of(share: float, interval: Interval | None = None) -> Verdict:
+    confidence = None if interval is None else 0.95
+    return Verdict(parse("--fail-above", "0.3"), "run", "a.pt", 0.1, share, interval=interval, confidence=confidence)
+
+
+def test_the_kinder_end_is_judged() -> None:
+    verdict = verdict_of(0.35, Interval(0.35, 0.28, 0.41))
     assert verdict.passed
-    assert not Verdict(Gate(None, 0.3), "a.pt", 0.1, 0.35, 0).passed
+    assert not verdict_of(0.35).passed
     assert verdict.to_dict()["interval"] == [0.28, 0.41]
 
 
 def test_a_failure_says_how_sure_it_is() -> None:
-    verdict = Verdict(Gate(None, 0.3), "a.pt", 0.1, 0.45, 0, Interval(0.45, 0.4, 0.5), 0.95)
+    verdict = verdict_of(0.45, Interval(0.45, 0.4, 0.5))
     assert not verdict.passed
-    assert "45.0 % dormant (at least 40.0 % by its 95.0 % interval)" in str(verdict)
+    assert "45.0 % dormant at tau 0.1 (95.0 % interval 40.0 % to 50.0 %)" in str(verdict)
     assert "10.0 points above the limit" in str(verdict)
 
 
@@ -35,10 +42,10 @@ def test_a_gate_takes_the_interval_of_its_layer() -> None:
     rows = np.random.default_rng(0).standard_normal((200, 4)).astype("float32")
     found = scan(MLPNetwork(4, 2, hidden=(16, 8)), rows, 0.3, metrics=["uncertainty"])
     for layer in (None, "fc1", "fc2"):
-        verdict = check(Gate(layer, 0.5), "a.pt", found, 0.3, 0.9)
+        verdict = check(parse("--fail-above", f"{layer}=0.5" if layer else "0.5"), found, 0.3, confidence=0.9)
         assert verdict.interval == found.interval(0.3, layer, 0.9)
         assert verdict.interval is not None
-        assert verdict.interval.low <= verdict.fraction == verdict.interval.estimate <= verdict.interval.high
+        assert verdict.interval.low <= verdict.value == verdict.interval.estimate <= verdict.interval.high
 
 
 def test_without_resampling_there_is_no_interval() -> None:

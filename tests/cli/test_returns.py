@@ -16,7 +16,7 @@ from dormancy.io import Checkpoint, ReplaySample, save_checkpoint, save_sample
 from dormancy.networks import NetworkSpec, build_network
 from dormancy.pruning import Policy
 from dormancy_agents.config import dqn_config
-from dormancy_cli.continuous import ContinuousEnvironment
+from dormancy_agents.envs import make_continuous
 from dormancy_cli.returns import Returns, environment_config, play, play_both
 from tests.cli.runs import Dormancy
 
@@ -79,12 +79,12 @@ def test_the_setup_of_the_run_is_used(tmp_path: Path) -> None:
 
 def pendulum(torque: float) -> float:
     """Play an episode of Pendulum by hand with one torque."""
-    env = ContinuousEnvironment("Pendulum-v1", int(np.random.default_rng([0, 0]).integers(2**31)))
+    env = make_continuous("Pendulum-v1", int(np.random.default_rng([0, 0]).integers(2**31)))
     env.reset()
     total, over = 0.0, False
     while not over:
-        _, reward, over = env.step(np.array([torque]))
-        total += reward
+        step = env.take(np.array([torque]))
+        total, over = total + step.reward, step.truncated
     env.close()
     return total
 
@@ -107,12 +107,12 @@ def test_the_second_output_can_be_the_policy() -> None:
 
 
 def test_environments_of_the_wrong_kind() -> None:
-    with pytest.raises(UsageError, match="outputs an action, the environment takes Discrete"):
+    with pytest.raises(UsageError, match="actions must be vectors here, the environment takes Discrete"):
         play(Fixed(0.0), Policy(0, "unit"), CARTPOLE, 0)
     with pytest.raises(UsageError, match="Pendulum-v1: DQN needs discrete actions"):
         play(Fixed(0.0), LARGEST, PENDULUM, 0)
-    with pytest.raises(UsageError, match="Pendulm-v1 cannot be made"):
-        ContinuousEnvironment("Pendulm-v1", 0)
+    with pytest.raises(UsageError, match=r"unknown environment 'Pendulm-v1' \(did you mean 'Pendulum-v1'\?\)"):
+        make_continuous("Pendulm-v1")
 
 
 def test_an_actor_on_pendulum(dormancy: Dormancy, tmp_path: Path) -> None:

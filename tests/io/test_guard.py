@@ -257,7 +257,6 @@ def odd_objects() -> dict[str, object]:
     return {
         "sparse": torch.eye(3).to_sparse(),
         "complex": torch.ones(2, dtype=torch.complex64),
-        "a network": nn.Linear(2, 2),
         "an array": np.ones(3),
         "a NumPy number": np.float64(1),
         "bytes": b"abc",

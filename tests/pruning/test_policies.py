@@ -11,7 +11,7 @@ from torch import nn
 from dormancy.io import Checkpoint, ReplaySample
 from dormancy.networks import NetworkSpec
 from dormancy.pruning import Policy, policy_of, prune_checkpoint
-from tests.io.test_readers_foreign import CASES, inputs, load
+from tests.io.answers import CASES, inputs, load
 
 LARGEST, UNIT, SQUASHED, PLAIN = (Policy(0, choice) for choice in ("largest", "unit", "squashed", "plain"))  # type: ignore[arg-type]
 KNOWN = {
@@ -25,6 +25,13 @@ KNOWN = {
     "dqn_atari.cleanrl_model|": LARGEST,
     "ppo_atari.cleanrl_model|": LARGEST,
     "td3.cleanrl_model|0": UNIT,
+    "sac.pt|actor": SQUASHED,
+    "drq.pt|actor": None,
+    "drq.pt|critic": None,
+    "impala_procgen.cleanrl_model|": LARGEST,
+    "impala_atari.cleanrl_model|": LARGEST,
+    "module_atari.pt|": LARGEST,
+    "module_sequence.pt|": None,
 }
 
 

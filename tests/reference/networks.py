@@ -46,6 +46,43 @@ def nature(w: Weights, pixels: NDArray[np.uint8], same: bool, dueling: bool) -> 
     return outputs, layers
 
 
+def minatar(w: Weights, boards: NDArray[np.uint8], dueling: bool) -> tuple[Floats, dict[str, Floats]]:
+    """Return the Q-values and the activations of both layers."""
+    maps = relu(convolve(boards.astype(np.float64), w["conv1.weight"], w["conv1.bias"], 1))
+    dense = relu(maps.reshape(len(maps), -1) @ w["fc1.weight"].T + w["fc1.bias"])
+    outputs = dense @ w["head.weight"].T + w["head.bias"]
+    if dueling:
+        value = dense @ w["value.weight"].T + w["value.bias"]
+        outputs = value + outputs - outputs.mean(axis=1, keepdims=True)
+    return outputs, {"conv1": maps, "fc1": dense}
+
+
+def max_pool(x: Floats) -> Floats:
+    """3 x 3, stride 2, one pixel of nothing around."""
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::2, ::2]
+    return windows.max(axis=(-2, -1))
+
+
+def impala(w: Weights, pixels: NDArray[np.uint8], slope: float = 0.0) -> tuple[Floats, dict[str, Floats]]:
+    """Return the Q-values and the activations inside the blocks and of the dense layer; leaky ReLU with a slope."""
+
+    def convolved(name: str, x: Floats) -> Floats:
+        return convolve(np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), w[f"{name}.weight"], w[f"{name}.bias"], 1)
+
+    def f(x: Floats) -> Floats:
+        return np.where(x > 0, x, slope * x)
+
+    x, layers = pixels.astype(np.float64) / 255.0, {}
+    for stack in ("stack1", "stack2", "stack3"):
+        x = max_pool(convolved(f"{stack}.conv", x))
+        for block in (f"{stack}.block1", f"{stack}.block2"):
+            inside = layers[f"{block}.conv1"] = f(convolved(f"{block}.conv1", f(x)))
+            x = x + convolved(f"{block}.conv2", inside)
+    dense = layers["fc1"] = f(f(x).reshape(len(x), -1) @ w["fc1.weight"].T + w["fc1.bias"])
+    return dense @ w["head.weight"].T + w["head.bias"], layers
+
+
 def mlp(w: Weights, x: Floats, depth: int) -> tuple[Floats, dict[str, Floats]]:
     """Return the outputs and the activations of every layer."""
     layers = {}

@@ -4,7 +4,9 @@ from dormancy_agents.config.algorithms import ALGORITHMS, Algorithm
 from dormancy_agents.config.common import CommonConfig
 from dormancy_agents.config.discrete import DiscreteConfig
 from dormancy_agents.config.dqn import DQNConfig
+from dormancy_agents.config.drq import DrQConfig
 from dormancy_agents.config.resolve import PRESETS, Layer, Resolved, dqn_config, resolve
+from dormancy_agents.config.sac import SACConfig
 
 __all__ = [
     "ALGORITHMS",
@@ -13,8 +15,10 @@ __all__ = [
     "CommonConfig",
     "DQNConfig",
     "DiscreteConfig",
+    "DrQConfig",
     "Layer",
     "Resolved",
+    "SACConfig",
     "dqn_config",
     "resolve",
 ]

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from dormancy.registry import Registry
-from dormancy_agents.config import dqn
+from dormancy_agents.config import dqn, drq, sac
 from dormancy_agents.config.common import CommonConfig
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Algorithm:
 
     @property
     def train(self) -> Callable[..., Outcome]:
-        """The training loop: ``train(config, out, *, progress=True)``."""
+        """The training loop: ``train(config, out, *, progress=True, resume=False)``."""
         found: Callable[..., Outcome] = import_module(self.module).train
         return found
 
@@ -51,5 +51,25 @@ ALGORITHMS.register("dqn")(
         dqn.task_values,
         dqn.quick_values,
         "dormancy_agents.dqn",
+    )
+)
+ALGORITHMS.register("drq")(
+    Algorithm(
+        "drq",
+        "Train a DrQ(epsilon) with the hyper-parameters of the paper on an Atari game: 100 000 agent steps.",
+        drq.DrQConfig,
+        drq.task_values,
+        drq.quick_values,
+        "dormancy_agents.drq",
+    )
+)
+ALGORITHMS.register("sac")(
+    Algorithm(
+        "sac",
+        "Train SAC with the hyper-parameters of the paper on a MuJoCo task, or on classic control with vector actions.",
+        sac.SACConfig,
+        sac.task_values,
+        sac.quick_values,
+        "dormancy_agents.sac",
     )
 )

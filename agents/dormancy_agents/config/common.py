@@ -63,7 +63,7 @@ class CommonConfig:
     recycler: str = "none"
     """redo, regrama, continual-backprop, reset, shrink-and-perturb, or none."""
     recycler_tau: NonNegative = 0.025
-    """For recyclers that have a threshold. Without one given, it follows the replay ratio: .025 up to .25, else .1."""
+    """For recyclers that have a threshold. Without one given: .025 up to the usual replay ratio, .1 above it."""
     recycler_period_gradient_steps: Count = 1_000
     """Without one given, 1000; 100 000 for reset, 1 for continual-backprop."""
     recycler_sample_size: Count = 64
@@ -80,6 +80,8 @@ class CommonConfig:
     metrics_period_agent_steps: Count = 1_000
     dormancy_period_gradient_steps: Count = 20_000
     checkpoint_period_agent_steps: Count = 250_000
+    resume_period_agent_steps: Natural = 50_000
+    """How often all that a killed run needs to go on bit for bit is saved; 0 saves none of it, not at the end."""
     sample_size: Count = 1_024
     """Observations per statistics sample; for the rank, at least as many as the last hidden layer has neurons."""
     taus: tuple[float, ...] = (0.0, 0.025, 0.1)
@@ -103,7 +105,8 @@ class CommonConfig:
 
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow from others where nobody gave them; `published` is what the presets say."""
+        usual = self.replay_ratio <= published.replay_ratio  # .25 for DQN, 1 for DrQ
         return {
-            "recycler_tau": 0.01 if self.recycler == "regrama" else 0.025 if self.replay_ratio <= 0.25 else 0.1,
+            "recycler_tau": 0.01 if self.recycler == "regrama" else 0.025 if usual else 0.1,
             "recycler_period_gradient_steps": RECYCLER_PERIODS.get(self.recycler, 1_000),
         }

@@ -3,54 +3,77 @@
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
 from types import ModuleType
 
 from dormancy.errors import UsageError
-from dormancy_agents.config import DiscreteConfig
+from dormancy_agents.config import CommonConfig, DiscreteConfig
 from dormancy_agents.envs.atari import AtariEnvironment
 from dormancy_agents.envs.base import Environment, Step
 from dormancy_agents.envs.classic import GymnasiumEnvironment
+from dormancy_agents.envs.continuous import ContinuousEnvironment
+from dormancy_agents.envs.minatar import MinAtarEnvironment, is_minatar
 from dormancy_agents.envs.recorded import RecordedEnvironment
 
 __all__ = [
     "AtariEnvironment",
+    "ContinuousEnvironment",
     "Environment",
     "GymnasiumEnvironment",
+    "MinAtarEnvironment",
     "RecordedEnvironment",
     "Step",
+    "make_continuous",
     "make_environment",
 ]
 
 
-def make_environment(config: DiscreteConfig, seed: int) -> Environment:
-    """Build the environment of a run.
+def make_environment(config: CommonConfig, seed: int) -> Environment:
+    """Build the environment of a run: with discrete actions where the algorithm takes those, else with vectors.
 
     Raises `UsageError` when it is unknown (naming the nearest one), when its package is not installed, and when its
     observations or actions are of a kind that no network here takes.
     """
+    if not isinstance(config, DiscreteConfig):
+        return make_continuous(config.env_id, seed)
+    if is_minatar(config.env_id):
+        return MinAtarEnvironment(config, seed)
     gymnasium = _gymnasium()
-    if config.env_id not in gymnasium.registry:
-        raise UsageError(f"unknown environment {config.env_id!r} ({_meant(config.env_id, list(gymnasium.registry))})")
+    gymnasium.register_envs(_imported("ale_py", "train"))
+    _require_known(config.env_id, gymnasium, "ALE/Breakout-v5 or CartPole-v1")
     if config.env_id.startswith("ALE/"):
         return AtariEnvironment(config, gymnasium.spec(config.env_id).kwargs["game"], seed)
     return GymnasiumEnvironment(config, gymnasium, seed)
 
 
+def make_continuous(env_id: str, seed: int | None = None) -> ContinuousEnvironment:
+    """Build an environment whose actions are vectors; raises `UsageError` as `make_environment` does."""
+    gymnasium = _gymnasium()
+    _require_known(env_id, gymnasium, "HalfCheetah-v5 or Pendulum-v1")
+    return ContinuousEnvironment(env_id, gymnasium, seed)
+
+
 def _gymnasium() -> ModuleType:
+    return _imported("gymnasium", "train")
+
+
+def _imported(module: str, extra: str) -> ModuleType:
     try:
-        import ale_py
-        import gymnasium
+        return import_module(module)
     except ImportError as error:
-        raise UsageError(f"{error.name} is not installed: pip install 'dormancy[train]'") from error
-    gymnasium.register_envs(ale_py)
-    return gymnasium
+        raise UsageError(f"{error.name} is not installed: pip install 'dormancy[{extra}]'") from error
 
 
-def _meant(env_id: str, known: list[str]) -> str:
+def _require_known(env_id: str, gymnasium: ModuleType, examples: str) -> None:
+    if env_id not in gymnasium.registry:
+        raise UsageError(f"unknown environment {env_id!r} ({_meant(env_id, list(gymnasium.registry), examples)})")
+
+
+def _meant(env_id: str, known: list[str], examples: str) -> str:
     """Find what was meant also without namespace and version: ``breakout`` is ``ALE/Breakout-v5``."""
     names = {_bare(name): name for name in known if "/" not in name or name.startswith("ALE/")}
     close = difflib.get_close_matches(_bare(env_id), names, n=1)
-    return f"did you mean {names[close[0]]!r}?" if close else "for example ALE/Breakout-v5 or CartPole-v1"
+    return f"did you mean {names[close[0]]!r}?" if close else f"for example {examples}"
 
 
 def _bare(env_id: str) -> str:

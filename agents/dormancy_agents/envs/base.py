@@ -13,12 +13,16 @@ Array = NDArray[Any]
 
 
 class Step(NamedTuple):
-    """What one action led to: the observation reached, also where the episode ends there, and the reward unclipped."""
+    """What one action led to: the observation reached, also where the episode ends there, and the reward unclipped.
+
+    `life_lost` says of an episode that terminated that only a life is over: `reset` goes on in the same game.
+    """
 
     observation: Array
     reward: float
     terminated: bool
     truncated: bool
+    life_lost: bool = False
 
 
 class Environment(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import numpy as np
+import torch
 
 from dormancy_agents.envs.base import Array, Environment, Step
 
@@ -28,12 +29,12 @@ class RecordedEnvironment:
         self._env, self._seeds, self._period = env, seeds, period
         self.env_id, self.actions, self.action_shape = env.env_id, env.actions, env.action_shape
         self.frame_shape, self.frame_stack, self.dtype = env.frame_shape, env.frame_stack, env.dtype
-        self._part = -1
+        self._part, self._goes_on = -1, False
         self._taken: list[Any] = []
 
     def reset(self, seed: int | None = None) -> Array:
-        """Begin an episode, with a new seed where it is time."""
-        if self._part >= 0 and len(self._taken) < self._period:
+        """Begin an episode, with a new seed where it is time; not in the middle of a game."""
+        if self._goes_on or (self._part >= 0 and len(self._taken) < self._period):
             return self._env.reset()
         self._part += 1
         self._taken = []
@@ -42,7 +43,9 @@ class RecordedEnvironment:
     def step(self, action: Any) -> Step:
         """Take an action and remember it."""
         self._taken.append(action)
-        return self._env.step(action)
+        step = self._env.step(action)
+        self._goes_on = step.life_lost
+        return step
 
     def close(self) -> None:
         """Give the environment up."""
@@ -51,11 +54,12 @@ class RecordedEnvironment:
     def state(self) -> dict[str, Any]:
         """Return where the environment is: the number of its seed and the actions since."""
         kind = np.float32 if self.action_shape else np.int64
-        return {"part": self._part, "actions": np.array(self._taken, kind).reshape(-1, *self.action_shape)}
+        actions = np.array(self._taken, kind).reshape(-1, *self.action_shape)
+        return {"part": self._part, "actions": torch.from_numpy(actions)}
 
     def restore(self, state: Mapping[str, Any]) -> Array:
         """Go where `state` says, and return the observation there."""
-        self._part, self._taken = int(state["part"]), list(state["actions"])
+        self._part, self._taken = int(state["part"]), list(state["actions"].numpy())
         observation = self._env.reset(self._seeds(self._part))
         for action in self._taken:
             step = self._env.step(action)

@@ -1,0 +1,75 @@
+"""DrQ(epsilon) (Kostrikov et al. 2020) as the paper trains it: DQN with few steps and many looks at each of them.
+
+Read `train` from top to bottom. What it has in common with DQN is in `dqn`; what makes it DrQ is here and in the values
+of its configuration: dueling heads, double Q-learning, returns of ten steps, a target that follows at every step, and
+pixels that are moved and rescaled at random each time they are learned from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dormancy_agents.augment import augmented
+from dormancy_agents.config import DrQConfig
+from dormancy_agents.dqn import DQN
+from dormancy_agents.offline import learn_offline
+from dormancy_agents.replay import Batch, Positions
+from dormancy_agents.session import Outcome, Session
+
+__all__ = ["DrQ", "train"]
+
+
+def train(config: DrQConfig, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
+    """Train a DrQ(epsilon) and leave a run folder at `out`, or with `resume` go on with the run that is there, bit for bit.
+
+    Raises `UsageError` for what cannot be run here, `OutputError` when `out` exists or cannot be written, and
+    `TrainingDiverged` when the loss is no longer finite.
+    """
+    agent = DrQ(config)
+    if config.offline:
+        return learn_offline(agent, out, progress=progress, resume=resume)
+    env, replay = agent.env, agent.replay
+    with Session(agent, out, progress=progress, resume=resume) as session:
+        journal, observation = session.journal, session.begin()
+        while session.goes_on():
+            # Act: at random with probability epsilon, else greedily, on the pixels as they are.
+            action = agent.act(observation)
+            step = env.step(action)
+            agent.agent_step += 1
+
+            # Store: a lost life ends what is learned from; the game goes on with the next observation.
+            replay.add(action, agent.learned_reward(step.reward), step.terminated, step.truncated, step.observation)
+            journal.stepped(step)
+            observation = step.observation
+            if step.terminated or step.truncated:
+                observation = env.reset()
+                replay.begin(observation)
+
+            # Learn: each gradient step from augmented pixels; recycle or prune neurons when it is their time.
+            while agent.gradient_step < agent.gradient_steps_due():
+                journal.learned(agent.learn())
+                for row in agent.intervene():
+                    journal.intervened(row)
+
+            # Let the target follow, after every agent step.
+            if agent.agent_step % config.target_period_agent_steps == 0:
+                agent.update_target()
+
+            # Log: rates and losses, dormancy, checkpoints with their samples, un-augmented.
+            journal.write_due()
+    return session.outcome
+
+
+class DrQ(DQN):
+    """A DQN that learns from augmented pixels."""
+
+    config: DrQConfig
+
+    def batch(self, positions: Positions | None = None) -> Batch:
+        """Return the transitions of a gradient step, both observations of each augmented independently."""
+        batch = super().batch(positions)
+        if not self.config.augmentation:
+            return batch
+        rng = self.streams.at("augmentation", self.gradient_step)
+        now, then = augmented(batch.observations, rng), augmented(batch.next_observations, rng)
+        return batch._replace(observations=now, next_observations=then)

@@ -1,0 +1,80 @@
+"""Interventions while training, for every recycler of the library."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dormancy.errors import UsageError
+from dormancy.io import load_checkpoint
+from dormancy.recycle import RECYCLERS
+from dormancy_agents.config import dqn_config
+from dormancy_agents.dqn import DQN
+from tests.agents.conftest import CARTPOLE, Run, train
+
+HIDDEN = ["--set", "hidden=16,16"]
+
+
+@pytest.mark.parametrize("name", list(RECYCLERS))
+def test_every_recycler_can_be_trained_with(name: str, cartpole: Run, tmp_path: Path) -> None:
+    options = ["--recycler", name, "--recycler-period", "50", "--recycler-tau", "0.5"]
+    maturity = ["--set", "recycler_options.rate=0.1", "--set", "recycler_options.maturity=0"]
+    found = train(tmp_path / name, *CARTPOLE, *HIDDEN, *options, *(maturity if name == "continual-backprop" else []))
+    rows = found.rows("recycling")
+    assert rows
+    assert all(row["recycler"] == name and row["gradient_step"] in (50, 100, 150) for row in rows)
+    assert all(sum(row["recycled"].values()) or row.get("parameters") for row in rows)
+    before, after = cartpole.weights(), found.weights()
+    assert not all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+def test_options_reach_the_recycler(tmp_path: Path) -> None:
+    """A tenth of a layer of 16 by the cosine schedule, which has fallen to half of that after two thirds."""
+    settings = ["selection=random", "end=120", "semantics=paper"]
+    options = [word for each in settings for word in ("--set", f"recycler_options.{each}")]
+    found = train(tmp_path / "run", *CARTPOLE, *HIDDEN, "--recycler", "redo", "--recycler-period", "20", *options)
+    rows = found.rows("recycling")
+    assert [row["gradient_step"] for row in rows] == [20, 40, 60, 80, 100]
+    assert [row["recycled"] for row in rows] == [{"fc1": k, "fc2": k} for k in (2, 1, 1, 1, 1)]
+    assert all(row["tau"] is None for row in rows)
+    assert found.description["config"]["recycler_options"] == {"selection": "random", "end": 120, "semantics": "paper"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"recycler": "redoo"}, "did you mean 'redo'"),
+        ({"recycler": "redo", "recycler_options": {"selektion": "random"}}, "did you mean 'selection'"),
+        ({"recycler": "redo", "recycler_options": {"tau": 0.5}}, "recycler 'redo' has no option 'tau'"),
+        ({"recycler": "redo", "recycler_options": {"selection": "random"}}, "needs end="),
+    ],
+)
+def test_what_a_recycler_cannot_do_is_told_at_once(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        DQN(dqn_config("CartPole-v1", values))
+
+
+def test_weight_decay_is_added_to_the_gradient() -> None:
+    """With a loss of no gradient, the first step of Adam on decay alone moves each weight by the learning rate."""
+    agent = DQN(dqn_config("CartPole-v1", {"weight_decay": 1e-2, "learning_rate": 1e-3, "adam_epsilon": 1e-12}))
+    before = {name: value.detach().clone() for name, value in agent.online.named_parameters()}
+    for value in agent.online.parameters():
+        value.grad = torch.zeros_like(value)
+    agent.optimizer.step()
+    agent.env.close()
+    for name, value in agent.online.named_parameters():
+        expected = before[name] - 1e-3 * torch.sign(before[name])
+        torch.testing.assert_close(value.detach(), expected, rtol=0, atol=1e-6)
+
+
+def test_pruned_neurons_are_in_every_checkpoint(tmp_path: Path) -> None:
+    options = ["--prune-dormant", "--prune-period", "20", "--prune-tau", "0.5", "--set", "prune_sample_size=64"]
+    found = train(tmp_path / "run", *CARTPOLE, *HIDDEN, *options)
+    sets = [load_checkpoint(path).metadata["pruned"] for path in found.checkpoints]
+    sizes = [sum(map(len, each.values())) for each in sets]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 0 < sizes[-1]
+    for path, off in zip(found.checkpoints, sets, strict=True):
+        parameters = load_checkpoint(path).parameters
+        assert not parameters["fc2.weight"][:, off.get("fc1", [])].any()
+        assert not parameters["head.weight"][:, off.get("fc2", [])].any()
