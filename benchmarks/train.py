@@ -1,106 +1,21 @@
-"""Training speed against Stable-Baselines3 with equal hyper-parameters, both in turns on the same machine.
+"""Our trainers beside those of Stable-Baselines3, with equal hyper-parameters: steps a second, and where the time goes.
 
-Each side is a process of its own: one takes a slice of agent steps while the other waits, A B A B ..., and the ratio is
-the median over the pairs. What is measured on our side is `dormancy train` itself, logging included.
-
-    python benchmarks/train.py --sb3-python ~/sb3/bin/python            # DQN at replay ratios .25 and 1
-    python benchmarks/train.py --precision bf16 --replay-ratio 1
-    python benchmarks/train.py --alone                                   # ours only, with its breakdown
-
-The other environment needs `pip install stable-baselines3 ale-py opencv-python-headless`; without --sb3-python they are
-expected in this one. On a machine that is not idle, trust the ratios, not the rates.
+python benchmarks/train.py dqn --help
+python benchmarks/train.py sac --help
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import importlib
-import os
-import platform
-import statistics
 import sys
-from contextlib import ExitStack
 
-from training.duel import Row, Side, breakdown, in_turns, rates
-from training.options import Options
-
-PARTS = (
-    "environment", "act", "store", "sample", "target forward", "forward", "backward", "gradient norm", "optimizer",
-    "recycling", "logging",
-)  # fmt: skip
-ENVIRONMENTS = {"dqn": "ALE/Breakout-v5"}
-WORKERS = {
-    ("dqn", "dormancy"): "training.dqn",
-    ("dqn", "sb3"): "training.dqn_sb3",
-    ("dqn", "costs"): "training.costs",
-}
-
-
-def work(side: str, options: Options) -> None:
-    """Be the measured process of one side."""
-    importlib.import_module(WORKERS[options.algorithm, side]).run(options)
-
-
-def compare(options: Options, arguments: argparse.Namespace) -> list[str]:
-    """Measure one replay ratio; return its tables as Markdown."""
-    agent_steps = max(1, round(arguments.slice / options.replay_ratio))
-    with ExitStack() as stack:
-        sides = [stack.enter_context(Side("dormancy", sys.executable, options))]
-        if not arguments.alone:
-            sides.append(stack.enter_context(Side("sb3", arguments.sb3_python, options)))
-        found = in_turns(sides, options.warmup, agent_steps, arguments.rounds)
-    head = f"{options.algorithm.upper()}, {options.env_id}, replay ratio {options.replay_ratio:g}, {options.precision}"
-    title = f"{head}, {options.threads} threads, {arguments.rounds} slices of {agent_steps} agent steps"
-    tables = [f"### {title}", "", *rates(found, options.replay_ratio), "", *breakdown(found, PARTS), ""]
-    return [*tables, *event_costs(options, found["dormancy"])] if arguments.costs else tables
-
-
-def event_costs(options: Options, rows: list[Row]) -> list[str]:
-    """Measure what logging, scanning and recycling cost, as shares of the time an agent step was just found to take."""
-    from training import costs
-
-    an_agent_step = statistics.median(row["seconds"] / row["agent_steps"] for row in rows)
-    with Side("costs", sys.executable, options) as side:
-        side.take(options.warmup)
-        row = side.take(round(costs.GRADIENT_STEPS / options.replay_ratio))
-    return [*costs.table(row, options, an_agent_step), ""]
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--algorithm", choices=sorted(ENVIRONMENTS), default="dqn")
-    parser.add_argument("--env", help="default: " + ", ".join(f"{k}: {v}" for k, v in ENVIRONMENTS.items()))
-    parser.add_argument("--replay-ratio", type=float, nargs="+", default=[0.25, 1.0])
-    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of our side")
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch, both sides")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--slice", type=int, default=40, help="gradient steps of a slice")
-    parser.add_argument("--sb3-python", default=sys.executable, help="the Python that has stable-baselines3")
-    parser.add_argument("--alone", action="store_true", help="measure our side only")
-    parser.add_argument("--costs", action="store_true", help="also what logging, scanning and ReDo cost")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of our configuration")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--options", help=argparse.SUPPRESS)
-    return parser.parse_args()
+PROGRAMS = {"dqn": "training.dqn", "sac": "training.sac"}
 
 
 def main() -> None:
-    arguments = parse()
-    if arguments.worker:
-        work(arguments.worker, Options.read(arguments.options))
-        return
-    common = Options(
-        algorithm=arguments.algorithm,
-        env_id=arguments.env or ENVIRONMENTS[arguments.algorithm],
-        threads=arguments.threads,
-        precision=arguments.precision,
-        settings=tuple(arguments.set),
-    )
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {load} before it began\n", flush=True)
-    for ratio in arguments.replay_ratio:
-        print("\n".join(compare(dataclasses.replace(common, replay_ratio=ratio), arguments)), flush=True)
+    if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
+        sys.exit(__doc__)
+    importlib.import_module(PROGRAMS[sys.argv[1]]).main(sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dormancy_agents.config import DQNConfig
 from dormancy_agents.envs import RecordedEnvironment
 from dormancy_agents.interventions import _Recycling
 from dormancy_agents.journal import Journal
-from training.dqn import configuration
+from training.dqn_ours import configuration
 from training.duel import Row
 from training.gate import Clock, Gate
 from training.options import Options

@@ -22,11 +22,11 @@ PROGRAM = Path(__file__).resolve().parent.parent / "train.py"
 class Side:
     """A measured process that waits until it is told to take some agent steps."""
 
-    def __init__(self, name: str, python: str, options: Options) -> None:
-        self.name = name
-        threads = {name: str(options.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    def __init__(self, worker: str, python: str, options: Options, name: str = "") -> None:
+        self.name = name or worker
+        threads = {variable: str(options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         self._process = subprocess.Popen(
-            [python, str(PROGRAM), "--worker", name, "--options", options.line()],
+            [python, str(PROGRAM), "dqn", "--worker", worker, "--options", options.line()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads},
         )  # fmt: skip
         self._answer()

@@ -11,8 +11,7 @@ from typing import Any
 class Options:
     """One comparison: equal for both sides, but for `precision` and what follows it, which are ours alone."""
 
-    algorithm: str = "dqn"
-    env_id: str = ""
+    env_id: str
     replay_ratio: float = 0.25
     threads: int = 2
     warmup: int = 1_000

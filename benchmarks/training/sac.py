@@ -1,6 +1,6 @@
 """Our trainers beside those of Stable-Baselines3, with equal hyper-parameters: steps a second, and where the time goes.
 
-Run with ``python benchmarks/train_sac.py --threads 1`` where stable-baselines3 and gymnasium[mujoco] are installed. The
+Run with ``python benchmarks/train.py sac --threads 1`` where stable-baselines3 and gymnasium[mujoco] are installed. The
 two sides live in one process and take turns (A B A B ...), so that other work on the machine disturbs both. A row gives
 the median of the rounds; the last line gives the median ratio within a round. Processor time counts all threads; on a
 machine that is not idle it says more than the clock on the wall.
@@ -138,10 +138,7 @@ class TheirSAC:
         self.model.learn(steps, reset_num_timesteps=False)
 
 
-PAIRS: dict[str, tuple[Callable[..., Side], Callable[..., Side], str]] = {
-    "sac": (OurSAC, TheirSAC, "HalfCheetah-v5"),
-}
-"""By algorithm: our side, theirs, and where they act."""
+ENVIRONMENT = "HalfCheetah-v5"
 
 
 class Round:
@@ -169,25 +166,22 @@ def _report(name: str, rounds: list[Round]) -> None:
     print(f"{name:18} {1 / wall:7.1f} steps/s  {1000 * processor:6.2f} ms of processor a step: {shown}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("algorithm", choices=PAIRS)
+def main(words: list[str]) -> None:
+    """Measure and print."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="train.py sac", description=__doc__, formatter_class=layout)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=200, help="agent steps a turn")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     torch.set_num_threads(asked.threads)
-    ours, theirs, env_id = PAIRS[asked.algorithm]
+    env_id = ENVIRONMENT
     with ExitStack() as stack:
-        sides = [build(env_id, asked.threads, 500, stack) for build in (ours, theirs)]
+        sides = [build(env_id, asked.threads, 500, stack) for build in (OurSAC, TheirSAC)]
         rounds = [[Round(side, asked.steps) for side in sides] for _ in range(asked.rounds)]
-    print(f"{asked.algorithm} on {env_id}, {asked.threads} thread(s), {asked.rounds} rounds of {asked.steps} steps")
+    print(f"sac on {env_id}, {asked.threads} thread(s), {asked.rounds} rounds of {asked.steps} steps")
     for side, turns in zip(sides, zip(*rounds, strict=True), strict=True):
         _report(side.name, list(turns))
     by = {what: [getattr(b, what) / getattr(a, what) for a, b in rounds] for what in ("wall", "processor")}
     told = ", ".join(f"{statistics.median(x):.2f} ({min(x):.2f} to {max(x):.2f}) by {what}" for what, x in by.items())
     print(f"theirs / ours: {told} time")
-
-
-if __name__ == "__main__":
-    main()
