@@ -50,19 +50,19 @@ class TensorBoard:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder))
 
     def row(self, kind: str, agent_step: int, values: Mapping[str, Any]) -> None:
         """Write the numbers of a row; those of scans come with `scanned`."""
         if kind != "dormancy":
             for tag, value in curves(kind, values):
-                self._writer.add_scalar(tag, value, agent_step)  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(tag, value, agent_step)
 
     def scanned(self, found: DormancyScan, agent_step: int) -> None:
         """Write the curves and the histograms of a scan."""
         publish(self._writer, found, agent_step, "dormancy")
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
 
     def close(self) -> None:
         """Write what is still waiting."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
