@@ -310,6 +310,19 @@ def test_a_comparison_over_seeds(open_page: Opener, tmp_path: Path, width: int) 
     keep(page, f"compared-{width}")
 
 
+def test_a_live_page_keeps_what_was_chosen_and_can_be_paused(open_page: Opener, tmp_path: Path) -> None:
+    page = open_page(write_html(tmp_path / "live.html", [made_up_run("dqn", 4, layers=(("fc1", 8),))], refresh=9))
+    with page.expect_navigation(timeout=PATIENCE):
+        page.locator("#neurons-0 input").fill("5")
+        page.locator(".taus input[value='0.1']").press("ArrowLeft")
+    expect(page.locator("#neurons-0 input")).to_have_value("5")
+    expect(page.locator(".taus input:checked")).to_have_value("0.025")
+    page.locator(".live input").check()
+    loaded = page.evaluate("performance.timeOrigin")
+    page.wait_for_timeout(11_000)
+    assert page.evaluate("performance.timeOrigin") == loaded
+
+
 def test_thin_reports_have_no_complaint(open_page: Opener, tmp_path: Path) -> None:
     bare = DormancySeries.of("bare", [scan_of(layer("fc1", [float("nan"), 0.0]), step=None)])
     for name, runs in {"empty": [], "one": [made_up_run(checkpoints=1)], "bare": [bare]}.items():
