@@ -16,7 +16,7 @@ RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example fixtures test test-slow test-browser test-sb3 test-durability check bench format clean
+.PHONY: help demo example fixtures test test-slow test-browser test-sb3 test-durability check bench bench-metrics format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -63,6 +63,7 @@ test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3,
 test-durability: $(VENV)/.installed-dev  ## kill trainers at 50 points each, fill disks, and compare what they resume to
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn --kills 50 --signals 10 --full-disks 10
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn-atari --kills 10 --signals 2
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm drq --kills 50 --signals 10
 
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doctests
 	$(BIN)/ruff check .
@@ -74,6 +75,10 @@ check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doct
 bench: $(VENV)/.installed-dev  ## measure what a scan costs
 	$(BIN)/python benchmarks/scan.py
 
+bench-metrics: $(VENV)/.installed-dev  ## measure what each metric costs, and how often intervals hold the truth
+	$(BIN)/python benchmarks/metrics.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
+
 fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in an environment of their own
 	$(PYTHON) -m venv $(VENV)-fixtures
 	$(VENV)-fixtures/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch safetensors stable-baselines3 sb3-contrib flax
@@ -81,6 +86,7 @@ fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in a
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_templates.py
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_modules.py
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_flax.py
+	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_programs.py
 
 format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

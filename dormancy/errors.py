@@ -9,10 +9,13 @@
     │   ├── FileError              3   missing, not a regular file, truncated, damaged
     │   │   └── UnsafeFileError    3   it would run code, or is built to exhaust the machine
     │   ├── FormatError            3   readable, but not a kind of file that is known here
+    │   ├── KeyNeeded              3   a file holds several networks, and one must be chosen
     │   ├── ArchitectureUnknown    3   parameters without a network to put them in
     │   ├── NetworkError           3   the network cannot be traced or does not take this input
     │   ├── SampleError            3   the sample does not fit the schema or the network
     │   │   └── SampleRequired     3   the question cannot be answered without observations
+    │   │       └── TransitionsRequired  3   nor without what followed them
+    │   ├── ReferenceUnfit         3   the earlier checkpoint cannot be compared with
     │   └── RewriteRefused         3   scoring works, but rewriting these neurons would be wrong
     ├── OutputError                3   a result cannot be written where it should go
     └── PartialFailure             4   some of many inputs failed, the others were done
@@ -28,13 +31,16 @@ __all__ = [
     "FileError",
     "FormatError",
     "InputError",
+    "KeyNeeded",
     "NetworkError",
     "OutputError",
     "PartialFailure",
     "ReferenceRequired",
+    "ReferenceUnfit",
     "RewriteRefused",
     "SampleError",
     "SampleRequired",
+    "TransitionsRequired",
     "UnsafeFileError",
     "UsageError",
 ]
@@ -78,6 +84,10 @@ class ArchitectureUnknown(InputError):
     """Parameters whose network could not be told; the message names the flags to give."""
 
 
+class KeyNeeded(InputError):
+    """A file holds several networks, and which one is meant is not said, or not one of them."""
+
+
 class NetworkError(InputError):
     """A network that cannot be traced, or that does not take the observations it was given."""
 
@@ -88,6 +98,14 @@ class SampleError(InputError):
 
 class SampleRequired(SampleError):
     """A question that cannot be answered without observations."""
+
+
+class TransitionsRequired(SampleRequired):
+    """A question about what followed the observations, of a sample that does not tell."""
+
+
+class ReferenceUnfit(InputError):
+    """An earlier checkpoint that cannot be read, or is of another network: there is nothing to compare with."""
 
 
 class RewriteRefused(InputError):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, final
 
+import numpy as np
 from torch import nn
 
 from dormancy.errors import OutputError, UsageError
@@ -20,7 +21,7 @@ from dormancy.result import DormancyScan
 from dormancy.scanning import Taus, checked_taus, scan
 from dormancy.series import DormancySeries
 
-__all__ = ["Monitor", "ScalarWriter", "scalars"]
+__all__ = ["Monitor", "ScalarWriter", "publish", "scalars"]
 
 
 class ScalarWriter(Protocol):
@@ -39,8 +40,8 @@ class Monitor:
     over the observations that it is given.
 
     `callback` is called with each `DormancyScan`. `jsonl` names a new file that gets one line a scan, schema
-    ``dormancy.scan/1``, which ``dormancy report`` reads. `writer` gets curves, see `scalars`. `name` is the name of the
-    series, and the first part of the curves' names.
+    ``dormancy.scan/1``, which ``dormancy report`` reads. `writer` gets curves, and histograms if it takes them: see
+    `publish`. `name` is the name of the series, and the first part of the curves' names.
 
     Raises `UsageError` for an `every` below 1 or a bad tau, `OutputError` when `jsonl` exists or cannot be written.
 
@@ -131,10 +132,23 @@ class Monitor:
         if self._lines is not None:
             _append(self._lines, found)
         if self._writer is not None:
-            for tag, value in scalars(found):
-                self._writer.add_scalar(f"{self.name}/{tag}", value, step)
+            publish(self._writer, found, step, self.name)
         if self._callback is not None:
             self._callback(found)
+
+
+def publish(writer: ScalarWriter, found: DormancyScan, step: int, name: str) -> None:
+    """Give a writer the curves of a scan, and, where it has ``add_histogram``, the finite scores of each layer.
+
+    Curves are called `name`/tag (see `scalars`), histograms `name`/scores/layer.
+    """
+    for tag, value in scalars(found):
+        writer.add_scalar(f"{name}/{tag}", value, step)
+    add_histogram = getattr(writer, "add_histogram", None)
+    for layer in found.layers if add_histogram else ():
+        scores = layer.scores[np.isfinite(layer.scores)]
+        if add_histogram and scores.size:
+            add_histogram(f"{name}/scores/{layer.name}", scores, step)
 
 
 def scalars(found: DormancyScan) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from dormancy.activations import AbsoluteMeans, Collector, GramMatrices, GramMatrix, collect
 from dormancy.collectors import Counts, Deviations, FeatureNorms, Moments, Regions, Spread
-from dormancy.errors import ReferenceRequired, SampleError, SampleRequired
+from dormancy.errors import (
+    InputError,
+    ReferenceRequired,
+    ReferenceUnfit,
+    SampleError,
+    SampleRequired,
+    TransitionsRequired,
+)
 from dormancy.gradients import Transitions
 from dormancy.graph import NeuronGraph, trace_neurons
 from dormancy.io import ObservationArray, ReplaySample
@@ -62,7 +69,12 @@ def _earlier(network: Earlier | None) -> nn.Module:
         raise ReferenceRequired(
             "this tells what has changed since an earlier checkpoint: give a reference (--reference CKPT)"
         )
-    return network if isinstance(network, nn.Module) else network()
+    if isinstance(network, nn.Module):
+        return network
+    try:
+        return network()
+    except InputError as error:
+        raise ReferenceUnfit(f"nothing to compare with: {error}") from error
 
 
 def _rows_of(arrays: Any, rows: slice) -> Any:
@@ -249,6 +261,24 @@ class Probe:
         starts = range(0, self.rows, size)
         for start, inputs in zip(starts, self._batches(), strict=True):
             yield inputs, self._transitions(_rows_of(extras, slice(start, start + size)))
+
+    def next_batches(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the sample in batches, each with the next observations, both as the network takes them.
+
+        Raises `TransitionsRequired` when the sample has no next observations, or the network reads actions too: those
+        of the next step are in no sample.
+        """
+        after = self._extras().get("next_observations")
+        if after is None:
+            raise TransitionsRequired("this needs next observations: give a sample that has /next_observations")
+        if isinstance(self.inputs, Mapping) and (not isinstance(after, Mapping) or set(after) != set(self.inputs)):
+            names = ", ".join(self.inputs)
+            raise TransitionsRequired(
+                f"this network takes {names}, and the sample has not all of them for the next step"
+            )
+        size = self.batch_size
+        for start, inputs in zip(range(0, self.rows, size), self._batches(), strict=True):
+            yield inputs, self._tensors(_rows_of(after, slice(start, start + size)))
 
     @property
     def transitions(self) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from dormancy.io import Assumption, Source
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.overlap import BoolArray
 from dormancy.metrics.sweep import SWEEP, tau_sweep
-from dormancy.metrics.uncertainty import replicate_counts, share_interval
+from dormancy.metrics.uncertainty import replicate_counts, resolves, share_interval, unresolved
 from dormancy.registry import nearest
 from dormancy.stats import Interval
 
@@ -117,6 +117,7 @@ class DormancyScan:
     def interval(self, tau: float | None = None, layer: str | None = None, confidence: float = 0.95) -> Interval:
         """Return the dormant share, of the network or of one layer, with its bootstrap confidence interval.
 
+        Where the sample is too small for this tau (`unresolved`), its lower end is 0: nothing is known there.
         Needs the metric "uncertainty": without it, or at a tau that it did not resample at, raises `UsageError`; so do
         an unknown layer and a `confidence` that is not between 0 and 1.
         """
@@ -124,7 +125,24 @@ class DormancyScan:
         found = self.replicate_shares(threshold, layer)
         scored = [each for each in self.layers if layer in (None, each.name)]
         estimate = sum(int(each.dormant(threshold).sum()) for each in scored) / sum(each.size for each in scored)
-        return share_interval(found, estimate, confidence)
+        interval = share_interval(found, estimate, confidence)
+        return interval if self.unresolved(threshold) is None else interval._replace(low=0.0)
+
+    def unresolved(self, tau: float | None = None) -> str | None:
+        """Say why this sample gives no lower end for the dormant share at `tau`; None where it does.
+
+        Raises `UsageError` without the metric "uncertainty".
+        """
+        threshold = self.taus[0] if tau is None else tau
+        detail = self._resampled.detail
+        clusters = int(detail["clusters"])
+        return None if resolves(clusters, threshold) else unresolved(clusters, str(detail["by"]), threshold)
+
+    @property
+    def _resampled(self) -> Measurement:
+        if "uncertainty" not in self.measurements:
+            raise UsageError("no interval: this scan did not resample; scan again with the metric 'uncertainty'")
+        return self.measurements["uncertainty"]
 
     def replicate_shares(self, tau: float | None = None, layer: str | None = None) -> FloatArray:
         """Return the dormant share, of the network or of one layer, in every bootstrap replicate: (replicates,).
@@ -132,9 +150,7 @@ class DormancyScan:
         Raises what `interval` raises.
         """
         threshold = self.taus[0] if tau is None else tau
-        if "uncertainty" not in self.measurements:
-            raise UsageError("no interval: this scan did not resample; scan again with the metric 'uncertainty'")
-        counts = replicate_counts(self.measurements["uncertainty"].detail, threshold)
+        counts = replicate_counts(self._resampled.detail, threshold)
         scored = [each for each in self.layers if layer in (None, each.name)]
         if not scored:
             names = [each.name for each in self.layers]

@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import nn
 
-from dormancy.errors import InputError, NetworkError, ReferenceRequired, UsageError
+from dormancy.errors import InputError, NetworkError, ReferenceRequired, ReferenceUnfit, UsageError
 from dormancy.graph import NeuronGraph
 from dormancy.io import Checkpoint, Hints, ReplaySample, Source, load_checkpoint
 from dormancy.io.pairs import checkpoint_name, environments_differ, inputs_for, open_pair, require_raw_pixels
@@ -48,8 +48,9 @@ def scan(
     `tau` is one threshold or several; the first is the one results are headed by. `metrics` are names in `METRICS`
     (None: all default ones; "all": every one that this probe can answer), `layers` is a regular expression that layer
     names must contain a match of. `reference` is an earlier network, for metrics that tell what has changed since, and
-    `previous` the one right before in a series (None: the reference). With `answerable_only`, metrics that ask for what
-    is not there are left out. The network is left as it was, on whatever device it is; no random numbers are consumed.
+    `previous` the one right before in a series (None: the reference). With `answerable_only`, metrics that compare with
+    a checkpoint that is not there, or cannot be used, are left out. The network is left as it was, on whatever device
+    it is; no random numbers are consumed.
 
     Raises `UsageError` for a bad tau, metric or pattern, `SampleError` for unusable observations, and `NetworkError`
     when the network does not take them or has no neurons.
@@ -221,25 +222,28 @@ def _chosen_metrics(names: Sequence[str] | None, probe: Probe, answerable_only: 
     wanted: list[str] = []
     said: list[str] = []
     preview = probe.preview()
+    forgiven = ReferenceUnfit if answerable_only else ()
     for name in names:
         every = name == "all"
         for each in METRICS if every else [METRICS[name].name]:
-            why = _unanswerable(each, preview) if every or answerable_only else None
+            ask = every or answerable_only
+            why = _unanswerable(each, preview, InputError if every else forgiven) if ask else None
             wanted += [each] if why is None else []
             said += [f"{each} was left out: {why}"] if why else []
     return list(dict.fromkeys(["score", *wanted])), said
 
 
-def _unanswerable(name: str, preview: Probe) -> str | None:
+def _unanswerable(name: str, preview: Probe, forgiven: Any) -> str | None:
     """Try a metric on a few rows; return why it cannot be measured, "" where that goes without saying.
 
-    That there is nothing to compare with does: a series has a first checkpoint.
+    That there is nothing to compare with does: a series has a first checkpoint. Of other errors only `forgiven` ones
+    are reasons; the rest are raised.
     """
     try:
         METRICS[name].measure(preview)
     except ReferenceRequired:
         return ""
-    except InputError as error:
+    except forgiven as error:
         return str(error)
     return None
 

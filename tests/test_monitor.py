@@ -169,6 +169,21 @@ def test_curves_go_to_a_writer() -> None:
     assert "q/srank/4" in curves.points
 
 
+def test_scores_go_to_a_writer_that_takes_histograms() -> None:
+    class Histograms(Curves):
+        def add_histogram(self, tag: str, values: object, global_step: int) -> None:
+            found[tag, global_step] = values
+
+    found: dict[tuple[str, int], object] = {}
+    monitor = Monitor(network(), every=5, name="q", writer=Histograms())
+    for _ in range(5):
+        scan = monitor.step(OBSERVATIONS)
+    assert scan is not None
+    assert set(found) == {(f"q/scores/{layer.name}", 5) for layer in scan.layers}
+    for layer in scan.layers:
+        np.testing.assert_array_equal(found[f"q/scores/{layer.name}", 5], layer.scores)
+
+
 def test_curves_have_no_holes_that_are_not_numbers() -> None:
     model = network()
     with torch.no_grad():

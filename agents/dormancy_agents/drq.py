@@ -20,7 +20,7 @@ __all__ = ["DrQ", "train"]
 
 
 def train(config: DrQConfig, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
-    """Train a DrQ(epsilon) and leave a run folder at `out`, or with `resume` go on with the run that is there, bit for bit.
+    """Train a DrQ(epsilon) and leave a run folder at `out`, or with `resume` go on with the run that is there.
 
     Raises `UsageError` for what cannot be run here, `OutputError` when `out` exists or cannot be written, and
     `TrainingDiverged` when the loss is no longer finite.

@@ -14,8 +14,9 @@ from dormancy.io import Checkpoint, ReplaySample
 from dormancy.result import DormancyScan
 from dormancy_agents.agent import Agent
 from dormancy_agents.config import CommonConfig
-from dormancy_agents.envs import Step
+from dormancy_agents.envs import Step, make_environment
 from dormancy_agents.errors import TrainingDiverged
+from dormancy_agents.evaluation import play
 from dormancy_agents.interventions import Row
 from dormancy_agents.measure import build_twin, dormancy_row, draw_sample, optimizer_state, scan_parameters
 from dormancy_agents.progress import ProgressBar
@@ -74,6 +75,8 @@ class Journal:
         logs = agent.agent_step % config.metrics_period_agent_steps == 0
         if logs:
             self._learning_row()
+        if self._evaluation_due():
+            self._evaluation_row()
         if self._checkpoint_due() or (logs and self._owed):
             self._unless_disk_is_full(self.checkpoint)
         elif agent.gradient_step >= self._scanned_at + config.dormancy_period_gradient_steps:
@@ -86,6 +89,20 @@ class Journal:
         step, config = self._agent.agent_step, self._config
         after = step > config.warmup_agent_steps and step % config.checkpoint_period_agent_steps == 0
         return after or step == config.warmup_agent_steps
+
+    def _evaluation_due(self) -> bool:
+        step, period = self._agent.agent_step, self._config.evaluation_period_agent_steps
+        return period > 0 and step % period == 0 and step >= self._config.warmup_agent_steps
+
+    def _evaluation_row(self) -> None:
+        agent, episodes = self._agent, self._config.evaluation_episodes
+        seed = agent.streams.integer("evaluation", agent.agent_step)
+        played = play(make_environment(self._config.for_evaluation(), seed), agent.evaluation_action, episodes, seed)
+        returns, lengths = [each.value for each in played], [each.agent_steps for each in played]
+        mean = sum(returns) / episodes
+        self._row(
+            "evaluation", episodes=episodes, mean_return=mean, returns=returns, mean_length=sum(lengths) / episodes
+        )
 
     def _resume_due(self) -> bool:
         period = self._config.resume_period_agent_steps
@@ -175,6 +192,7 @@ class Journal:
         self._scanned_at = self._agent.gradient_step // period * period
         self._bar.dormancy(result.fraction(max(result.taus)))
         self._row("dormancy", checkpoint=name, **dormancy_row(result))
+        self._run.scanned(result, self._agent.agent_step)
 
     def _learning_row(self) -> None:
         agent = self._agent

@@ -9,13 +9,14 @@ from typing import NamedTuple, Protocol, final
 import numpy as np
 from torch import Tensor
 
-from dormancy.errors import SampleError
+from dormancy.errors import SampleError, UsageError
 from dormancy.io import ReplaySample, open_sample, printable
 from dormancy_agents.agent import Agent
 from dormancy_agents.config import DiscreteConfig
 from dormancy_agents.envs import Environment
 from dormancy_agents.interventions import Row
 from dormancy_agents.replay import Replay
+from dormancy_agents.resume import ResumeStore
 from dormancy_agents.session import Outcome, Session
 
 __all__ = ["Learner", "Recording", "learn_offline", "recorded_replay"]
@@ -27,10 +28,13 @@ BLOCK = 1_024
 def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
     """Return a replay that holds what `config.offline` recorded, and takes one more observation at least.
 
-    The file is a sample whose rows are consecutive steps, as ``dormancy sample --env`` makes one. Rewards are clipped
-    where the configuration says so. Raises `SampleError` for a sample that has no consecutive steps or is of another
-    environment, and what reading a sample raises.
+    That is a sample whose rows are consecutive steps, as ``dormancy sample --env`` makes one (its rewards are clipped
+    where the configuration says so), or a run folder, whose replay is taken as it was when that run was last saved.
+    Raises `SampleError` for a sample that has no consecutive steps or is of another environment, `UsageError` for a
+    folder without a replay, and what reading them raises.
     """
+    if Path(config.offline).is_dir():
+        return _replay_of_run(Path(config.offline), config, env)
     with open_sample(config.offline) as sample:
         recording = Recording(sample, printable(config.offline))
         recording.require(env)
@@ -39,8 +43,22 @@ def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
     return replay
 
 
+def _replay_of_run(folder: Path, config: DiscreteConfig, env: Environment) -> Replay:
+    store = ResumeStore(folder / "resume")
+    if not store.find():
+        raise UsageError(f"{printable(folder)} keeps no replay: name a run folder with resume/, or a sample file")
+    counters = store.load()["replay"]
+    rows = int(counters["_newest"]) + 1 - int(counters["lost"])
+    replay = Replay(rows + 2, env.frame_shape, env.dtype, env.frame_stack, config.device)
+    store.load_replay(replay, counters)
+    replay.give_up()
+    return replay
+
+
 def learn_offline(agent: Learner, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
-    """Train an agent on its replay as it is, and leave a run folder at `out`, or go on with the one that is there; raises what its `train` raises.
+    """Train an agent on its replay as it is, and leave a run folder at `out`, or go on with the one that is there.
+
+    Raises what its `train` raises.
 
     The agent steps of an offline run are those that acting would have taken: replay ratio, target period and
     checkpoints count by them as ever, and nothing acts.

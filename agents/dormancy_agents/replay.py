@@ -127,6 +127,12 @@ class Replay:
         self._age[row], self._episode[row], self._acted[row] = age, self.episodes, False
         self._terminated[row] = self._truncated[row] = False
 
+    def give_up(self) -> None:
+        """End an open episode where it is: its last transition is a truncation."""
+        if not self._ended:
+            self._truncated[(self._newest - 1) % self.capacity] = self._age[self._newest % self.capacity] > 0
+            self._ended = True
+
     # Saving
 
     @property

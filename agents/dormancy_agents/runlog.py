@@ -7,6 +7,7 @@
     checkpoints/step_000020000.pt   by agent step
     samples/step_000020000.h5       the replay sample that belongs to it
     resume/                         what is needed to go on bit for bit (see `resume`)
+    tensorboard/events.out...       the same numbers for TensorBoard, where they are wanted
 
 Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wall_seconds` (since the start), and
 
@@ -15,8 +16,9 @@ Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wa
   `epsilon`, `agent_steps_per_second`, `gradient_steps_per_second`, `replay_transitions`
 - ``dormancy``: `observations`, `dormant_fraction` by tau, `layers` (`neurons` and `dormant_fraction` by tau, by layer),
   `srank` by layer, `checkpoint` (the name of the checkpoint it belongs to, or null)
-- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (where a reset renewed them)
-- ``pruning``: `tau`, `pruned` (how many neurons were found now, by layer), `off` (how many are off by now, by layer)
+- ``evaluation``: `episodes`, `returns` of each, `mean_return`, `mean_length` in agent steps: played without exploration
+- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (that a reset renewed)
+- ``pruning``: `tau`, `pruned` (how many neurons were found, by layer), `off` (how many are off altogether, by layer)
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ from dormancy import __version__
 from dormancy.errors import FileError, OutputError, UsageError
 from dormancy.io import Checkpoint, ReplaySample, atomic_path, printable, save_checkpoint, save_sample
 from dormancy.io.files import one_line, require_regular_file, why_unwritable
+from dormancy.result import DormancyScan
 from dormancy_agents.lock import LOCK, FolderLock
 from dormancy_agents.metrics_file import MetricsFile
 from dormancy_agents.replay import Replay
 from dormancy_agents.resume import ResumeStore
+from dormancy_agents.tensorboard import TensorBoard, require_tensorboard
 
 __all__ = ["RunFolder", "checkpoint_name", "recorded_config", "versions"]
 
@@ -66,9 +70,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-OURS = ("run.json", "metrics.jsonl", "checkpoints", "samples", "resume", LOCK)
+OURS = ("run.json", "metrics.jsonl", "checkpoints", "samples", "resume", "tensorboard", LOCK)
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
-MAY_DIFFER = ("agent_steps",)
+MAY_DIFFER = ("agent_steps", "tensorboard")
 """What may be changed when a run is resumed: nothing that happened so far depends on it."""
 
 
@@ -81,12 +85,13 @@ def recorded_config(path: Path, algorithm: str) -> dict[str, Any]:
     if found["algorithm"] != algorithm:
         named = printable(found["algorithm"], 40)
         raise UsageError(f"{printable(path.parent)} is a run of {named}: use `dormancy train {named}`")
-    return dict(found["config"])
+    config: dict[str, Any] = found["config"]
+    return config
 
 
 def _recorded(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
+        found = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
         if not all(isinstance(found[name], dict) for name in ("config", "versions")):
             raise TypeError("config or versions are no tables")
         return {name: found[name] for name in ("algorithm", "threads", "config", "versions")}
@@ -96,7 +101,7 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 
 def _flat(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{name: about[name] for name in ("algorithm", "threads")}, **about["config"], **about["versions"]}
+    return {"algorithm": about["algorithm"], "threads": about["threads"], **about["config"], **about["versions"]}
 
 
 def _silent(message: str) -> None:
@@ -119,14 +124,19 @@ class RunFolder:
         description: Mapping[str, Any],
         *,
         resume: bool = False,
+        tensorboard: bool = False,
         warn: Callable[[str], None] = _silent,
     ) -> None:
+        if tensorboard:
+            require_tensorboard()
         self.path = path
         self.store = ResumeStore(path / "resume")
         self.warn = warn
         self.resumed: dict[str, Any] | None = None
         self._description = {"schema": SCHEMA, **json.loads(json.dumps(description))}
         self._resume = resume
+        self._tensorboard = tensorboard
+        self._board: TensorBoard | None = None
         self._started = time.monotonic()
         self._stack = ExitStack()
         self.status = "finished"
@@ -158,6 +168,11 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{self.path} cannot be made: {error.strerror}; choose another --out") from error
         stack.callback(self._metrics.close)
+        if self._tensorboard:
+            self._board = TensorBoard(
+                self.path / "tensorboard", after=self.resumed["agent_step"] if self.resumed else 0
+            )
+            stack.callback(self._board.close)
         self._describe("running")
 
     def _require_free(self) -> None:
@@ -219,6 +234,13 @@ class RunFolder:
         """Append a row to ``metrics.jsonl``; on a full disk, rows wait in memory."""
         common = {"kind": kind, "agent_step": agent_step, "gradient_step": gradient_step}
         self._metrics.append({**common, "wall_seconds": self.seconds(), **values})
+        if self._board is not None:
+            self._board.row(kind, agent_step, values)
+
+    def scanned(self, found: DormancyScan, agent_step: int) -> None:
+        """Take in a whole scan, of which a row holds the gist: for TensorBoard, where it is wanted."""
+        if self._board is not None:
+            self._board.scanned(found, agent_step)
 
     def save(self, checkpoint: Checkpoint, sample: ReplaySample) -> str:
         """Write a checkpoint and the sample that belongs to it, the sample first; return their name.

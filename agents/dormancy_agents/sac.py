@@ -27,15 +27,15 @@ from dormancy_agents.streams import Streams
 __all__ = ["SAC", "train"]
 
 
-def train(config: SACConfig, out: Path, *, progress: bool = True) -> Outcome:
-    """Train a SAC agent and leave a run folder at `out`.
+def train(config: SACConfig, out: Path, *, progress: bool = True, resume: bool = False) -> Outcome:
+    """Train SAC and leave a run folder at `out`, or with `resume` go on with the run that is there, bit for bit.
 
     Raises `UsageError` for what cannot be run here, `OutputError` when `out` exists or cannot be written, and
     `TrainingDiverged` when a loss is no longer finite.
     """
     agent = SAC(config)
     env, replay = agent.env, agent.replay
-    with Session(agent, out, progress=progress) as session:
+    with Session(agent, out, progress=progress, resume=resume) as session:
         journal, observation = session.journal, session.begin()
         while session.goes_on():
             # Act: at random during warm-up, then as the policy draws; an action has numbers in -1..1.
@@ -134,7 +134,7 @@ class SAC:
         warmup, ratio = self.config.warmup_agent_steps, self.config.replay_ratio
         return gradient_steps_due(self.agent_step, warmup=warmup, replay_ratio=ratio)
 
-    def learn(self) -> dict[str, Tensor]:
+    def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step of the critics, then one of actor and temperature, on one batch of the replay."""
         config = self.config
         batch = self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)

@@ -57,7 +57,7 @@ class Session:
         self._stop = StopRequest()
         self._bar = ProgressBar(agent.config.agent_steps, shown=progress)
         about = describe(agent.config, agent.env, agent.network_spec)
-        self._run = RunFolder(out, about, resume=resume, warn=self._bar.note)
+        self._run = RunFolder(out, about, resume=resume, tensorboard=agent.config.tensorboard, warn=self._bar.note)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dormancy.errors import InputError
+from dormancy.errors import ArchitectureUnknown, InputError, KeyNeeded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,8 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 def describe(path: Path, hints: Hints | None = None) -> dict[str, Any]:
     """Describe one file in JSON-able form, told by its content: `kind` is "sample" or "checkpoint".
 
-    Raises `FileError` when it cannot be read and `FormatError` when it is of no known kind.
+    A checkpoint that cannot be placed gets a partial sheet: ``complete`` is False, and ``networks`` tells of each what
+    is missing. Raises `FileError` when it cannot be read and `FormatError` when it is of no known kind.
     """
     from dormancy.io import load_checkpoint, open_sample, require_regular_file
 
@@ -32,9 +33,35 @@ def describe(path: Path, hints: Hints | None = None) -> dict[str, Any]:
         is_sample = stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
     size = {"path": str(path), "bytes": file.stat().st_size}
     if not is_sample:
-        return {"kind": "checkpoint", **size, **_checkpoint(path, load_checkpoint(path, hints))}
+        try:
+            loaded = load_checkpoint(path, hints)
+        except (ArchitectureUnknown, KeyNeeded) as error:
+            return {"kind": "checkpoint", **size, **_survey(path, hints, error)}
+        return {"kind": "checkpoint", **size, **_checkpoint(path, loaded)}
     with open_sample(path) as sample:
         return {"kind": "sample", **size, **_sample(sample)}
+
+
+def _survey(path: Path, hints: Hints | None, error: InputError) -> dict[str, Any]:
+    """Describe what can be said of a file that does not say, or not alone, what its network is."""
+    from dormancy.io import survey_checkpoint
+
+    survey = survey_checkpoint(path, hints)
+    networks = [
+        {
+            "key": found.key,
+            "parameters": [_tensor(name, tensor) for name, tensor in found.parameters.items()],
+            "missing": found.missing,
+        }
+        for found in survey.networks
+    ]
+    return {
+        "format": survey.source.format,
+        "sha256": survey.source.sha256,
+        "complete": False,
+        "networks": networks,
+        "missing": [str(error)],
+    }
 
 
 def _checkpoint(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -44,6 +71,7 @@ def _checkpoint(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     layers, problem = _layers(checkpoint, sample)
     return {
         **_source(checkpoint),
+        "complete": True,
         "arch": checkpoint.network.arch,
         "arch_kwargs": dict(checkpoint.network.options),
         "agent_step": checkpoint.agent_step,

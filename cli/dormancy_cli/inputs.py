@@ -32,10 +32,11 @@ def expand(arguments: Sequence[str]) -> list[Path | Failure]:
 
     A folder stands for its checkpoints, or for those of the run folders in it, ``@list.txt`` for the lines of that
     file, ``-`` for those of standard input, and a pattern such as ``runs/*/checkpoints/*.pt`` for what it matches, also
-    where the shell left it as it is.
+    where the shell left it as it is. ``runs/**`` is every folder below with checkpoints; where a shell made all files
+    of it, those that belong to a run folder which is named, too, and are no checkpoints, are left out.
     """
     found: dict[str, Path | Failure] = {}
-    for argument in arguments:
+    for argument in _without_what_runs_hold(arguments):
         for item in _expand_one(argument):
             found.setdefault(item.path if isinstance(item, Failure) else str(item), item)
     return list(found.values())
@@ -47,6 +48,17 @@ def _expand_one(argument: str) -> Iterator[Path | Failure]:
             yield from _files(Path(name))
     except InputError as error:
         yield Failure(argument, error)
+
+
+def _without_what_runs_hold(names: Sequence[str]) -> list[str]:
+    """Leave out samples, logs and folders of the run folders that are among the names."""
+    folders = {Path(name) for name in names if len(names) > 1 and (Path(name) / "checkpoints").is_dir()}
+    return [name for name in names if not _is_held(Path(name), folders)]
+
+
+def _is_held(path: Path, folders: set[Path]) -> bool:
+    run = next((each for each in path.parents if each in folders), None)
+    return run is not None and path.relative_to(run).parts[0] != "checkpoints"
 
 
 def _names(argument: str) -> list[str]:
@@ -73,9 +85,20 @@ def _read_list(path: Path) -> str:
 
 def _matches(pattern: str) -> list[str]:
     names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if Path(pattern).name == "**":
+        names = [name for name in _without_what_runs_hold(names) if _has_checkpoints(Path(name))]
     if not names:
         raise FileError(f"{pattern}: no file matches this pattern")
     return names
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    from dormancy.io import list_checkpoints
+
+    try:
+        return bool(list_checkpoints(folder))
+    except InputError:
+        return False
 
 
 def _files(path: Path) -> Iterator[Path | Failure]:

@@ -30,11 +30,15 @@ def inspect(
     input_scale: options.InputScale = None,
     layout: options.Layout = None,
     model: options.Model = None,
+    trust: options.Trust = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Say what a checkpoint or a sample holds, and what is missing to scan it."""
+    """Say what a checkpoint or a sample holds, and what is missing to scan it.
+
+    A checkpoint whose network cannot be told gets a partial sheet, with the flags to add, and exit code 3.
+    """
     reporter = Reporter(verbose=verbose)
-    hints = options.hints(key, arch, activation, input_scale, layout, model)
+    hints = options.hints(key, arch, activation, input_scale, layout, model, trust=trust)
     found, failed = _describe_each(files, reporter, hints)
     if format == "json":
         document = {"schema": "dormancy.inspect/1", "files": found}
@@ -43,7 +47,8 @@ def inspect(
         _show(found, verbose=verbose)
     if not failed:
         return 0
-    return PartialFailure.exit_code if found else InputError.exit_code
+    placed = any(facts.get("complete", True) for facts in found)
+    return PartialFailure.exit_code if placed else InputError.exit_code
 
 
 def _describe_each(files: Sequence[str], reporter: Reporter, hints: Hints | None) -> tuple[list[dict[str, Any]], int]:
@@ -55,6 +60,7 @@ def _describe_each(files: Sequence[str], reporter: Reporter, hints: Hints | None
             if isinstance(item, Failure):
                 raise item.error
             found.append(describe(item, hints))
+            failed += not found[-1].get("complete", True)
         except InputError as error:
             failed += 1
             reporter.error(error)

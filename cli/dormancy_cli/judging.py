@@ -68,7 +68,17 @@ def _share(at: _Place, scan: DormancyScan) -> Verdict:
         nonfinite=looked_at.nonfinite,
         interval=interval,
         confidence=at.confidence,
+        problem=_too_small(at, scan),
     )
+
+
+def _too_small(at: _Place, *scans: DormancyScan) -> str | None:
+    """Say why a sample cannot decide with confidence; a gate that then never failed would look like one that passed."""
+    if at.confidence is None:
+        return None
+    reasons = (scan.unresolved(at.tau) for scan in scans)
+    found = next((reason for reason in reasons if reason), None)
+    return f"{found}; or gate without --confidence" if found else None
 
 
 def _compared(at: _Place, scan: DormancyScan, counterpart: Counterpart, before: DormancyScan) -> Verdict:
@@ -106,7 +116,8 @@ def _change(at: _Place, scan: DormancyScan, before: DormancyScan) -> dict[str, A
     from dormancy.comparison import change_interval
 
     try:
-        return {"interval": change_interval(before, scan, at.tau, at.gate.layer, at.confidence or 0.0)}
+        interval = change_interval(before, scan, at.tau, at.gate.layer, at.confidence or 0.0)
+        return {"interval": interval, "problem": _too_small(at, scan, before)}
     except UsageError as error:
         return {"problem": f"the baseline was not resampled as --confidence asks ({error})"}
 

@@ -33,6 +33,7 @@ __all__ = [
     "Quiet",
     "Sample",
     "Taus",
+    "Trust",
     "Verbose",
     "check_confidence",
     "check_tau",
@@ -110,16 +111,18 @@ def hints(
     input_scale: float | None,
     layout: str | None,
     model: str | None,
+    *,
+    trust: bool = False,
 ) -> Hints | None:
     """Return what was said of foreign checkpoints, None when nothing was; the user's own folder can be imported."""
     said = (key, arch, activation, input_scale, layout, model)
-    if all(part is None for part in said):
+    if all(part is None for part in said) and not trust:
         return None
     from dormancy.io import Hints
 
     if model is not None and "" not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    return Hints(*said)
+    return Hints(*said, trust=trust)
 
 
 Taus = Annotated[
@@ -170,6 +173,9 @@ Layout = Annotated[
 Model = Annotated[
     str | None,
     typer.Option("--model", metavar="PKG.MODULE:FACTORY", help="Your own code that makes the network; it is run."),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run files that are programs: TorchScript and .pt2, of people you trust.")
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of standard output.")

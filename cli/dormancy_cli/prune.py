@@ -75,6 +75,7 @@ def prune(
     input_scale: options.InputScale = None,
     layout: options.Layout = None,
     model: options.Model = None,
+    trust: options.Trust = False,
     native: Annotated[
         bool, _option("Write our own format, also where the checkpoint's own could be.", None, "--native")
     ] = False,
@@ -106,7 +107,7 @@ def prune(
         env_id=env,
         grid=_grid(grid) if sweep or grid is not None or png is not None else None,
         gates=tuple(gates),
-        hints=options.hints(key, arch, activation, input_scale, layout, model),
+        hints=options.hints(key, arch, activation, input_scale, layout, model, trust=trust),
         native=native,
         device=device,
         batch_size=batch_size,

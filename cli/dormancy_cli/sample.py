@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 import typer
 
@@ -32,7 +33,10 @@ def sample(
     output: Annotated[Path, _option("Write the sample here (.h5).", "FILE", "--output", "-o")],
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="[SRC]", help="Minari, D4RL, robomimic or Tianshou data in HDF5, or a sample."),
+        typer.Argument(
+            metavar="[SRC]",
+            help="Minari, D4RL, robomimic, Tianshou (HDF5), SB3 (.pkl), Dopamine or torchrl (folder), or a sample.",
+        ),
     ] = None,
     rows: Annotated[
         int | None,
@@ -42,6 +46,9 @@ def sample(
     env: Annotated[str | None, _option("Collect in this environment instead of converting.", "ID", "--env")] = None,
     policy: Annotated[str, _option("How to act with --env: random, or a checkpoint.", "random|CKPT")] = "random",
     epsilon: Annotated[float, _option("Share of random actions of a checkpoint.", "E", min=0, max=1)] = 0.01,
+    frame_stack: Annotated[
+        int | None, _option("Single frames in a state of Dopamine (default: 4).", "K", min=1, max=32)
+    ] = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -51,7 +58,8 @@ def sample(
     refuse_overwrite(output, force=force)
     from dormancy.io import save_sample
 
-    with _opened(source, env, policy, rows=rows, seed=seed, epsilon=epsilon) as found:
+    collected = _Collecting(env, policy, epsilon)
+    with _opened(source, collected, rows=rows, seed=seed, frame_stack=frame_stack) as found:
         save_sample(output, found, force=force)
         reporter = Reporter(quiet=quiet)
         kind = found.source.format if found.source else f"{env}, {policy}"
@@ -59,16 +67,27 @@ def sample(
     return 0
 
 
+@final
+@dataclass(frozen=True)
+class _Collecting:
+    """How to act where nothing is converted."""
+
+    env: str | None
+    policy: str
+    epsilon: float
+
+
 def _opened(
-    source: Path | None, env: str | None, policy: str, *, rows: int | None, seed: int, epsilon: float
+    source: Path | None, collecting: _Collecting, *, rows: int | None, seed: int, frame_stack: int | None
 ) -> AbstractContextManager[ReplaySample]:
     if source is not None:
         from dormancy.io.foreign_samples import open_picked
 
-        return open_picked(source, rows, seed)
+        return open_picked(source, rows, seed, frame_stack=frame_stack)
     from dormancy_agents.collect import collect_sample
 
-    return nullcontext(collect_sample(str(env), policy, rows=rows or DEFAULT_ROWS, seed=seed, epsilon=epsilon))
+    acting: dict[str, Any] = {"seed": seed, "epsilon": collecting.epsilon}
+    return nullcontext(collect_sample(str(collecting.env), collecting.policy, rows=rows or DEFAULT_ROWS, **acting))
 
 
 def _shapes(found: ReplaySample) -> str:

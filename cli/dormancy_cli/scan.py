@@ -79,6 +79,7 @@ def scan(
     input_scale: options.InputScale = None,
     layout: options.Layout = None,
     model: options.Model = None,
+    trust: options.Trust = False,
     format: Annotated[
         str | None,
         typer.Option(metavar="|".join(FORMATS), callback=options.one_of(FORMATS), help="How to give the result."),
@@ -117,7 +118,7 @@ def scan(
     options.require_device(device)
     reporter = Reporter(quiet=quiet, verbose=verbose)
     names = _names(metrics, audit)
-    hints = options.hints(key, arch, activation, input_scale, layout, model)
+    hints = options.hints(key, arch, activation, input_scale, layout, model, trust=trust)
     asked = ScanOptions(tuple(taus or (0.1,)), names, layers, sample, device, batch_size, reference, hints)
     target = Target(format or format_of(output), output, force)
     if against is not None:

@@ -22,13 +22,38 @@ def draw_sheets(console: Console, found: Sequence[Mapping[str, Any]], *, verbose
         if index:
             console.print()
         console.print(literal(facts["path"]), style="bold", soft_wrap=True)
-        _draw_facts(console, _checkpoint_facts(facts) if facts["kind"] == "checkpoint" else _sample_facts(facts))
+        _draw_facts(console, _facts(facts))
+        for network in facts.get("networks", ()):
+            _draw_network(console, network, facts["path"])
         if facts.get("layers"):
             _draw_layers(console, facts["layers"])
-        if verbose and facts["kind"] == "checkpoint":
+        if verbose and "parameters" in facts:
             _draw_parameters(console, facts["parameters"])
         for missing in facts.get("missing", ()):
             console.print(literal(f"missing: {missing}"), style="yellow", soft_wrap=True)
+
+
+def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if facts["kind"] == "sample":
+        return _sample_facts(facts)
+    return _checkpoint_facts(facts) if facts["complete"] else _partial_facts(facts)
+
+
+def _partial_facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "kind", f"checkpoint, {facts['format']}, {grouped(facts['bytes'])} bytes"
+    yield "sha256", facts["sha256"]
+    yield "network", "cannot be told without more flags"
+
+
+def _draw_network(console: Console, network: Mapping[str, Any], path: str) -> None:
+    """Print the parameters of one network of a file that cannot be scanned as it is, and what this network needs."""
+    flag = f" --key {network['key']}" if network["key"] else ""
+    needs = f"needs: {network['missing']}" if network["missing"] else f"look at it with: dormancy scan {path}{flag}"
+    console.print()
+    name = f"network {network['key']}" if network["key"] else "network"
+    console.print(literal(f"{name}: {_parameter_summary(network['parameters'])}"), style="bold", soft_wrap=True)
+    _draw_parameters(console, network["parameters"])
+    console.print(literal(needs), style="yellow" if network["missing"] else "", soft_wrap=True)
 
 
 def _draw_facts(console: Console, facts: Iterator[tuple[str, str]]) -> None:

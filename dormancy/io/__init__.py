@@ -10,15 +10,18 @@ from dormancy.io.hints import Hints
 from dormancy.io.native import save_checkpoint
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ObservationArray, ReplaySample
+from dormancy.io.survey import NetworkFound, Survey, survey_checkpoint
 from dormancy.io.training import TrainingRecord, read_training
 
 __all__ = [
     "Assumption",
     "Checkpoint",
     "Hints",
+    "NetworkFound",
     "ObservationArray",
     "ReplaySample",
     "Source",
+    "Survey",
     "TrainingRecord",
     "atomic_path",
     "find_sample",
@@ -33,4 +36,5 @@ __all__ = [
     "save_checkpoint",
     "save_sample",
     "sha256_file",
+    "survey_checkpoint",
 ]

@@ -18,11 +18,12 @@ from typing import Any, BinaryIO, NoReturn, final
 from dormancy.errors import FileError, FormatError, UnsafeFileError
 from dormancy.io.files import one_line, printable
 
-__all__ = ["TorchArchive", "list_members", "read_storages", "read_stored", "read_torch_archive"]
+__all__ = ["TorchArchive", "check_inflated", "list_members", "read_storages", "read_stored", "read_torch_archive"]
 
 MAX_MEMBERS = 20_000
 MAX_DIRECTORY = 4 << 20
 MAX_PICKLE = 16 << 20
+MAX_CODE = 64 << 20
 """Bounds far above real checkpoints (a hundred members, a pickle of some kB): they bound the time a check may take."""
 
 _READ_SIZE = 1 << 20
@@ -66,6 +67,20 @@ def read_storages(stream: BinaryIO, path: object, keys: Iterable[str]) -> dict[s
     with _opened(stream, printable(path)) as (archive, _):
         root = archive.namelist()[0].partition("/")[0]
         return {key: bytearray(archive.read(f"{root}/data/{key}")) for key in keys}
+
+
+def check_inflated(stream: BinaryIO, path: object) -> None:
+    """Check that the members of a program, whose code torch compresses, come to no more than its file and some code.
+
+    Raises `UnsafeFileError` when they inflate to more, `FileError` when the directory is damaged.
+    """
+    name = printable(path)
+    with _opened(stream, name) as (archive, directory):
+        infos = archive.infolist()
+        code = sum(info.file_size for info in infos if info.compress_type != zipfile.ZIP_STORED)
+        data = sum(info.file_size for info in infos if info.compress_type == zipfile.ZIP_STORED)
+        if code > MAX_CODE or data > directory:
+            _unsafe(name, f"its members inflate to {code + data} bytes")
 
 
 def list_members(stream: BinaryIO, path: object) -> list[str]:

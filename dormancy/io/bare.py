@@ -14,7 +14,7 @@ from dormancy.io.checkpoint import Checkpoint
 from dormancy.io.files import printable
 from dormancy.io.foreign import checkpoint_of
 from dormancy.io.native import FORMAT as NATIVE
-from dormancy.io.state_dicts import choose, state_dicts
+from dormancy.io.state_dicts import Parameters, choose, state_dicts
 
 __all__ = ["FORMAT", "StateDictReader"]
 
@@ -34,6 +34,10 @@ class StateDictReader:
     def read(self, candidate: Candidate) -> Checkpoint:
         """Read the network that ``--key`` names, or the only one; raises as `infer` does."""
         return self.opened(candidate)[1]
+
+    def networks(self, candidate: Candidate) -> dict[str, Parameters]:
+        """Return every state_dict by its path."""
+        return state_dicts(candidate.content)
 
     def opened(self, candidate: Candidate) -> tuple[Any, Checkpoint]:
         """Return the content of the file as well, whose tensors the checkpoint has: whoever writes it back needs it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, BinaryIO, Protocol, final
 
@@ -17,6 +17,7 @@ from dormancy.io.guard import load_guarded
 from dormancy.io.hints import Hints
 from dormancy.io.inert_modules import names_modules
 from dormancy.io.sniff import HEAD_SIZE, describe, is_zip
+from dormancy.io.state_dicts import Parameters
 from dormancy.registry import Registry
 
 __all__ = ["READERS", "Candidate", "CheckpointReader", "open_candidate"]
@@ -53,7 +54,21 @@ class Candidate:
     @property
     def is_torch(self) -> bool:
         """Whether it is a zip archive as ``torch.save`` writes them."""
-        return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in self.members)
+        return self._has("data.pkl") and not self._has("constants.pkl")
+
+    @property
+    def is_script(self) -> bool:
+        """Whether it is a zip archive as ``torch.jit.save`` writes them: a program."""
+        return self._has("data.pkl") and self._has("constants.pkl")
+
+    @property
+    def is_export(self) -> bool:
+        """Whether it is a zip archive as ``torch.export.save`` writes them: a program."""
+        return self._has("archive_format") or "serialized_exported_program.json" in self.members
+
+    def _has(self, member: str) -> bool:
+        """Whether there is such a member in the folder that all members of torch's zip archives lie in."""
+        return any(name.count("/") == 1 and name.endswith(f"/{member}") for name in self.members)
 
     @cached_property
     def archive(self) -> TorchArchive:
@@ -109,6 +124,10 @@ class CheckpointReader(Protocol):
 
     def read(self, candidate: Candidate) -> Checkpoint:
         """Read it; raises an `InputError` that names the file when it is of this kind but wrong."""
+        ...
+
+    def networks(self, candidate: Candidate) -> Mapping[str, Parameters]:
+        """Return the parameters of each network in it by what ``--key`` calls it; "" for the only one."""
         ...
 
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dormancy.errors import FileError
-from dormancy.io.files import one_line, printable
+from dormancy.io.archive import list_members
+from dormancy.io.files import one_line, open_regular_file, printable
 
 __all__ = ["CHECKPOINT_SUFFIXES", "find_sample", "list_checkpoints", "list_runs"]
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth")
+FOREIGN_SUFFIXES = (".cleanrl_model", ".msgpack", ".safetensors", ".zip")
+"""Taken where a folder has none of the former, and only one kind of these; a zip must be an agent's."""
 
 
 def list_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the checkpoints of a run folder (its ``checkpoints/``) or of a plain folder, in the order of their steps.
 
-    Numbers in names count as numbers: ``step_9.pt`` comes before ``step_10.pt``. Hidden files are left out. Raises
-    `FileError` when there are none, and when `folder` is not a folder that can be read.
+    Numbers in names count as numbers: ``step_9.pt`` comes before ``step_10.pt``. Hidden files are left out. Where no
+    ``.pt`` or ``.pth`` is there, agents of Stable-Baselines3 (``.zip``), ``.safetensors``, ``.cleanrl_model`` or
+    ``.msgpack`` are taken. Raises `FileError` when there are none, when they are of several kinds, and when `folder` is
+    not a folder that can be read.
     """
     root = Path(folder)
     try:
@@ -49,8 +55,33 @@ def list_runs(folder: str | os.PathLike[str]) -> list[Path]:
 def _checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    files = (file for file in folder.iterdir() if file.suffix in CHECKPOINT_SUFFIXES and not file.name.startswith("."))
-    return sorted((file for file in files if file.is_file()), key=natural_order)
+    files = [file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file()]
+    own = [file for file in files if file.suffix in CHECKPOINT_SUFFIXES]
+    return sorted(own or _foreign(folder, files), key=natural_order)
+
+
+def _foreign(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """Return the checkpoints of other libraries, which must be of one kind."""
+    kinds: dict[str, list[Path]] = {}
+    for file in files:
+        if file.suffix in FOREIGN_SUFFIXES and (file.suffix != ".zip" or _is_agent(file)):
+            kinds.setdefault(file.suffix, []).append(file)
+    if len(kinds) > 1:
+        found, first = ", ".join(f"*{suffix}" for suffix in sorted(kinds)), min(kinds)
+        raise FileError(
+            f"{printable(folder)}: holds checkpoints of several kinds ({found}); name one kind, such as "
+            f"'{printable(folder)}/*{first}'"
+        )
+    return next(iter(kinds.values()), [])
+
+
+def _is_agent(file: Path) -> bool:
+    """Whether a zip has the members of an agent of Stable-Baselines3; archives of other things are left out."""
+    try:
+        with open_regular_file(file) as stream:
+            return {"data", "policy.pth"} <= set(list_members(stream, file))
+    except FileError:
+        return False
 
 
 def natural_order(file: Path) -> list[tuple[int, int, str]]:

@@ -1,7 +1,7 @@
 """Data sets of other libraries in HDF5: Minari, D4RL, robomimic, and the replay buffers of Tianshou.
 
 Each is told by what it holds, behind the same guard as samples: no link is followed, no object is read. The layouts are
-those of Minari 0.5, D4RL, robomimic 0.3 and Tianshou 0.5.
+those of Minari 0.5, D4RL, robomimic 0.3 to 0.5, and Tianshou 0.5 to 2.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dormancy.errors import FormatError, SampleError
 from dormancy.io.files import printable
 from dormancy.io.hdf5_guard import GuardedFile
 from dormancy.io.picked import JoinedArray, Segment
+from dormancy.io.rings import episode_ids
 from dormancy.io.sample import Array, ReplaySample
 from dormancy.io.stored import StoredArray
 
@@ -53,11 +54,6 @@ def _one_a_step(guarded: GuardedFile, group: h5py.Group, name: str) -> Array:
 
 def _whole(array: Any) -> Segment:
     return array, 0, len(array)
-
-
-def _episode_ids(ends: Array) -> Array:
-    """Number episodes from where they end: the step after an end is in the next one."""
-    return np.concatenate([[0], np.cumsum(np.asarray(ends, dtype=bool))[:-1]]).astype(np.int64)
 
 
 def _same_length(guarded: GuardedFile, where: str, arrays: Sequence[Any], steps: int) -> None:
@@ -162,7 +158,7 @@ class D4RL:
             terminations=terminations,
             truncations=timeouts,
             next_observations=guarded.lazy(root, "next_observations") if "next_observations" in names else None,
-            episode_ids=_episode_ids(ends),
+            episode_ids=episode_ids(ends),
         )
 
 
@@ -238,7 +234,7 @@ class Tianshou:
             if stored in entries and isinstance(meta[stored], h5py.Dataset)
         }
         return ReplaySample(
-            observations["obs"], next_observations=observations.get("obs_next"), episode_ids=_episode_ids(done), **found
+            observations["obs"], next_observations=observations.get("obs_next"), episode_ids=episode_ids(done), **found
         )
 
     @staticmethod

@@ -6,20 +6,24 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from dormancy.errors import FormatError
 from dormancy.io.checkpoint import Source
 from dormancy.io.files import open_regular_file, printable
+from dormancy.io.foreign_dopamine import Dopamine
 from dormancy.io.foreign_hdf5 import D4RL, Minari, Robomimic, Tianshou
-from dormancy.io.hdf5 import SCHEMA, damage_named, open_guarded, open_sample
+from dormancy.io.foreign_sb3 import Sb3Replay
+from dormancy.io.foreign_torchrl import Torchrl
+from dormancy.io.hdf5 import SCHEMA, damage_named, open_guarded, own_sample
 from dormancy.io.hdf5_guard import GuardedFile
 from dormancy.io.picked import pick_rows
 from dormancy.io.sample import ReplaySample
 from dormancy.io.sniff import HEAD_SIZE, describe
 from dormancy.registry import Registry
 
-__all__ = ["SAMPLE_READERS", "SampleReader", "open_foreign_sample", "open_picked"]
+__all__ = ["SAMPLE_READERS", "STORE_READERS", "SampleReader", "StoreReader", "open_foreign_sample", "open_picked"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -36,6 +40,18 @@ class SampleReader(Protocol):
         ...
 
 
+class StoreReader(Protocol):
+    """One kind of replay memory that is no HDF5 file: register an instance in `STORE_READERS` under its name."""
+
+    def sniff(self, path: str | os.PathLike[str], head: bytes) -> bool:
+        """Whether a file beginning with `head`, or a folder (no head), is of this kind."""
+        ...
+
+    def open(self, path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[ReplaySample]:
+        """Open it, with its source and provenance; raises an `InputError` that names it when it is wrong."""
+        ...
+
+
 SAMPLE_READERS: Registry[SampleReader] = Registry("data set format")
 """Every kind of data set in HDF5 that can be converted, asked in this order."""
 
@@ -44,24 +60,49 @@ SAMPLE_READERS.register("robomimic")(Robomimic())
 SAMPLE_READERS.register("tianshou")(Tianshou())
 SAMPLE_READERS.register("d4rl")(D4RL())
 
+STORE_READERS: Registry[StoreReader] = Registry("replay memory format")
+"""Every other kind that can be converted, asked in this order."""
+
+STORE_READERS.register("sb3")(Sb3Replay())
+STORE_READERS.register("dopamine")(Dopamine())
+STORE_READERS.register("torchrl")(Torchrl())
+
 
 @contextlib.contextmanager
-def open_foreign_sample(path: str | os.PathLike[str]) -> Iterator[ReplaySample]:
+def open_foreign_sample(path: str | os.PathLike[str], *, frame_stack: int | None = None) -> Iterator[ReplaySample]:
     """Open a data set or a sample of this project; its rows are in order of time, its `source` tells kind and SHA-256.
 
-    Observations are read by slab while it is open. Nothing in the file is executed. Raises what `open_sample` raises,
-    and `FormatError` when it is of no kind that is known here.
+    `path` is a file, or the folder of a replay memory. `frame_stack` is how many single frames of Dopamine make a state
+    (None: 4). Observations are read by slab while it is open. Nothing in a file is executed. Raises what `open_sample`
+    raises, and `FormatError` when it is of no kind that is known here.
     """
+    head = _head(path)
+    if head.startswith(_HDF5):
+        with _open_hdf5(path) as sample:
+            yield sample
+        return
+    kind = next((name for name in STORE_READERS if STORE_READERS[name].sniff(path, head)), None)
+    if kind is None:
+        seen = "a folder that holds none" if Path(path).is_dir() else f"not a data set but {describe(head)}"
+        raise FormatError(f"{printable(path)}: {seen}; what is read: {', '.join(_known())}")
+    reader = Dopamine(frame_stack) if kind == "dopamine" else STORE_READERS[kind]
+    with reader.open(path) as sample:
+        yield sample
+
+
+def _head(path: str | os.PathLike[str]) -> bytes:
+    if Path(path).is_dir():
+        return b""
     with open_regular_file(path) as stream:
-        head = stream.read(HEAD_SIZE)
-    if not head.startswith(_HDF5):
-        raise FormatError(
-            f"{printable(path)}: not a data set but {describe(head)}; what is read: {', '.join(_known())}"
-        )
+        return stream.read(HEAD_SIZE)
+
+
+@contextlib.contextmanager
+def _open_hdf5(path: str | os.PathLike[str]) -> Iterator[ReplaySample]:
     with contextlib.ExitStack() as stack:
         guarded, digest = stack.enter_context(open_guarded(path))
         if _has_schema(guarded):
-            yield stack.enter_context(open_sample(path))
+            yield own_sample(guarded, digest)
             return
         with damage_named(path):
             kind = next((name for name in SAMPLE_READERS if SAMPLE_READERS[name].sniff(guarded)), None)
@@ -76,9 +117,11 @@ def open_foreign_sample(path: str | os.PathLike[str]) -> Iterator[ReplaySample]:
 
 
 @contextlib.contextmanager
-def open_picked(path: str | os.PathLike[str], rows: int | None, seed: int) -> Iterator[ReplaySample]:
+def open_picked(
+    path: str | os.PathLike[str], rows: int | None, seed: int, *, frame_stack: int | None = None
+) -> Iterator[ReplaySample]:
     """Open a data set as `open_foreign_sample` does and draw `rows` of it (None: all); the provenance says so."""
-    with open_foreign_sample(path) as sample:
+    with open_foreign_sample(path, frame_stack=frame_stack) as sample:
         if rows is None or rows >= len(sample):
             yield sample
             return
@@ -92,4 +135,4 @@ def _has_schema(guarded: GuardedFile) -> bool:
 
 
 def _known() -> list[str]:
-    return [*SAMPLE_READERS, SCHEMA]
+    return [*SAMPLE_READERS, *STORE_READERS, SCHEMA]

@@ -21,7 +21,7 @@ from dormancy.io.sample import Array, ReplaySample
 from dormancy.io.sniff import HEAD_SIZE, describe
 from dormancy.io.stored import HDF5_ERRORS, StoredArray
 
-__all__ = ["OPTIONAL_ARRAYS", "SCHEMA", "SCHEMA_VERSION", "damage_named", "open_guarded", "open_sample"]
+__all__ = ["OPTIONAL_ARRAYS", "SCHEMA", "SCHEMA_VERSION", "damage_named", "open_guarded", "open_sample", "own_sample"]
 
 SCHEMA = "dormancy.sample"
 SCHEMA_VERSION = "1.0"
@@ -40,9 +40,13 @@ def open_sample(path: str | os.PathLike[str]) -> Iterator[ReplaySample]:
     one.
     """
     with open_guarded(path) as (guarded, digest):
-        with damage_named(path):
-            sample = _sample(guarded, Source(os.fspath(path), SCHEMA, digest))
-        yield sample
+        yield own_sample(guarded, digest)
+
+
+def own_sample(guarded: GuardedFile, digest: str) -> ReplaySample:
+    """Read an open file of this project's own schema; `digest` is its SHA-256. Raises as `open_sample` does."""
+    with damage_named(str(guarded.path)):
+        return _sample(guarded, Source(str(guarded.path), SCHEMA, digest))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ class Hints:
     `key` names the network in a file that holds several. `arch` is the name of a template, `activation` the
     nonlinearity of the dense layers, `input_scale` what raw observations are multiplied by, `layout` the order in which
     feature maps are flattened ("chw" or "hwc"). `model` is ``package.module:factory``, code of the user's own that
-    returns the network; it takes no arguments.
+    returns the network; it takes no arguments. `trust` allows files that are programs to run.
     """
 
     key: str | None = None
@@ -32,6 +32,7 @@ class Hints:
     input_scale: float | None = None
     layout: str | None = None
     model: str | None = None
+    trust: bool = False
 
     def __post_init__(self) -> None:
         if self.model and any(part is not None for part in (self.arch, self.activation, self.layout, self.input_scale)):

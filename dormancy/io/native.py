@@ -159,6 +159,10 @@ class NativeReader:
             source=candidate.source(FORMAT),
         )
 
+    def networks(self, candidate: Candidate) -> dict[str, dict[str, Tensor]]:
+        """Return the parameters of its network."""
+        return {"": _Fields(candidate.content, printable(candidate.path)).tensors("state_dict")}
+
 
 @final
 class _Fields:

@@ -16,10 +16,10 @@ from dormancy.errors import SampleError, SampleRequired
 from dormancy.io.checkpoint import Checkpoint
 from dormancy.io.files import printable
 from dormancy.io.folders import find_sample
-from dormancy.io.hdf5 import open_sample
+from dormancy.io.foreign_samples import open_foreign_sample
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ReplaySample
-from dormancy.networks import SACNetwork, SequentialNetwork, StackNetwork
+from dormancy.networks import Program, SACNetwork, SequentialNetwork, StackNetwork
 
 __all__ = [
     "checkpoint_name",
@@ -43,7 +43,7 @@ def open_pair(
     if isinstance(sample, ReplaySample):
         yield loaded, sample
         return
-    with open_sample(_sample_of(loaded) if sample is None else sample) as opened:
+    with open_foreign_sample(_sample_of(loaded) if sample is None else sample) as opened:
         yield loaded, opened
 
 
@@ -81,7 +81,11 @@ def inputs_for(model: nn.Module, sample: ReplaySample) -> ReplaySample:
     It is one when it says that it needs actions, or when it takes just as many numbers as observations and actions have
     together. Raises `SampleError` when the sample has no actions of that size.
     """
-    if not isinstance(model, SACNetwork | StackNetwork | SequentialNetwork) or isinstance(sample.observations, Mapping):
+    if isinstance(sample.observations, Mapping):
+        return sample
+    if isinstance(model, Program) and model.takes_actions and sample.actions is not None:
+        return replace(sample, observations={"observations": sample.observations, "actions": sample.actions})
+    if not isinstance(model, SACNetwork | StackNetwork | SequentialNetwork):
         return sample
     missing = model.actions_needed or model.observation_size - prod(sample.observations.shape[1:])
     size = 0 if sample.actions is None else prod(sample.actions.shape[1:]) if sample.actions.ndim > 1 else 1

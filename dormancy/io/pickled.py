@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from dormancy.errors import ArchitectureUnknown, FormatError, InputError, UsageError
+from dormancy.errors import ArchitectureUnknown, FormatError, KeyNeeded, UsageError
 from dormancy.io.archive import read_storages
 from dormancy.io.candidate import READERS, Candidate
 from dormancy.io.checkpoint import Assumption, Checkpoint
@@ -79,12 +79,12 @@ class _File:
         if key is None:
             if len(self.modules) > 1:
                 shown = ", ".join(f"'{printable(path, 40)}'" for path in list(self.modules)[:8])
-                raise InputError(f"{self.name}: holds {len(self.modules)} networks; choose one with --key: {shown}")
+                raise KeyNeeded(f"{self.name}: holds {len(self.modules)} networks; choose one with --key: {shown}")
             return next(iter(self.modules.items()))
         if key not in parts:
             shown = ", ".join(f"'{printable(name, 40)}'" for name in [name for name in parts if name][:8])
             hint = nearest(key, list(parts))
-            raise InputError(f"{self.name}: no network '{printable(key, 60)}'{hint}; --key takes {shown}")
+            raise KeyNeeded(f"{self.name}: no network '{printable(key, 60)}'{hint}; --key takes {shown}")
         return key, parts[key]
 
     def parts(self) -> dict[str, ModuleNode]:

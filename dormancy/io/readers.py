@@ -9,16 +9,17 @@ from dormancy.io import bare as _bare  # each registers its reader; no two of th
 from dormancy.io import flax as _flax
 from dormancy.io import native as _native
 from dormancy.io import pickled as _pickled
+from dormancy.io import programs as _programs
 from dormancy.io import safe as _safe
 from dormancy.io import sb3 as _sb3
-from dormancy.io.candidate import READERS, open_candidate
+from dormancy.io.candidate import READERS, Candidate, CheckpointReader, open_candidate
 from dormancy.io.checkpoint import Checkpoint
 from dormancy.io.files import printable
 from dormancy.io.hints import Hints
 
-__all__ = ["load_checkpoint"]
+__all__ = ["load_checkpoint", "reader_of"]
 
-_FORMATS = (_native, _bare, _flax, _pickled, _safe, _sb3)
+_FORMATS = (_native, _bare, _flax, _pickled, _programs, _safe, _sb3)
 
 _FLAGS = "--key, --arch, --activation, --input-scale, --layout and --model"
 
@@ -26,18 +27,24 @@ _FLAGS = "--key, --arch, --activation, --input-scale, --layout and --model"
 def load_checkpoint(path: str | os.PathLike[str], hints: Hints | None = None) -> Checkpoint:
     """Read a checkpoint; its kind is told by its content. `source` says where it came from, with the file's SHA-256.
 
-    `hints` answer what a foreign file does not say of its network; see `Hints`. Nothing in the file is executed.
+    `hints` answer what a foreign file does not say of its network; see `Hints`. Nothing in the file is executed, save a
+    program that `hints` trust.
     Parameters that are not finite are read as they are: see `Checkpoint.nonfinite`.
     Raises `FileError` when the file is missing, not a regular file or damaged, `UnsafeFileError` when loading it would
     run code or exhaust the machine, `FormatError` when it is of no kind that is known here, and `ArchitectureUnknown`
     when its network cannot be told: the message names the hints to give.
     """
     with open_candidate(path, hints) as candidate:
-        for name in READERS:
-            reader = READERS[name]
-            if reader.sniff(candidate):
-                if name == _native.FORMAT and candidate.hints != Hints():
-                    raise UsageError(f"{printable(path)}: says itself what its network is; leave out {_FLAGS}")
-                return reader.read(candidate)
-        known = ", ".join(READERS)
-        raise FormatError(f"{printable(path)}: not a checkpoint but {candidate.seen()}; formats that are read: {known}")
+        name, reader = reader_of(candidate)
+        if name == _native.FORMAT and candidate.hints not in (Hints(), Hints(trust=True)):
+            raise UsageError(f"{printable(path)}: says itself what its network is; leave out {_FLAGS}")
+        return reader.read(candidate)
+
+
+def reader_of(candidate: Candidate) -> tuple[str, CheckpointReader]:
+    """Return the format of a file and who reads it; raises `FormatError` when it is of no known kind."""
+    for name in READERS:
+        if READERS[name].sniff(candidate):
+            return name, READERS[name]
+    file, known = printable(candidate.path), ", ".join(READERS)
+    raise FormatError(f"{file}: not a checkpoint but {candidate.seen()}; formats that are read: {known}")

@@ -14,7 +14,7 @@ from dormancy.io.candidate import READERS, Candidate
 from dormancy.io.checkpoint import Checkpoint
 from dormancy.io.files import one_line, printable
 from dormancy.io.foreign import checkpoint_of
-from dormancy.io.state_dicts import choose
+from dormancy.io.state_dicts import Parameters, choose
 
 __all__ = ["FORMAT", "SafetensorsReader"]
 
@@ -40,6 +40,10 @@ class SafetensorsReader:
     def read(self, candidate: Candidate) -> Checkpoint:
         """Read it; raises `FileError` when it is damaged, `UnsafeFileError` when its header lies, else as `infer`."""
         return self.opened(candidate)[1]
+
+    def networks(self, candidate: Candidate) -> dict[str, Parameters]:
+        """Return all tensors, as one network."""
+        return {"": _File(candidate).tensors()}
 
     def opened(self, candidate: Candidate) -> tuple[dict[str, Tensor], Checkpoint]:
         """Return all tensors of the file as well, of which the checkpoint has some: whoever writes it back needs them.

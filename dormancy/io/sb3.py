@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, final
 
-from dormancy.errors import FileError, FormatError, InputError
+from dormancy.errors import FileError, FormatError, InputError, KeyNeeded
 from dormancy.io.archive import read_stored
 from dormancy.io.candidate import READERS, Candidate
 from dormancy.io.checkpoint import Assumption, Checkpoint
@@ -43,8 +43,18 @@ class StableBaselinesReader:
         return {"data", "policy.pth"} <= set(candidate.members)
 
     def read(self, candidate: Candidate) -> Checkpoint:
-        """Read one network of the policy; raises `InputError` for a key it does not have, else as `infer` does."""
+        """Read one network of the policy; raises `KeyNeeded` for a key it does not have, else as `infer` does."""
         return self.opened(candidate)[1]
+
+    def networks(self, candidate: Candidate) -> dict[str, Parameters]:
+        """Return the networks of the policy by name; of an actor-critic, the whole policy."""
+        name = printable(candidate.path)
+        members = read_stored(candidate.stream, name, {"policy.pth": MAX_POLICY})
+        parameters = state_dicts(load_guarded(io.BytesIO(members["policy.pth"]), f"{name}:policy.pth")).get("", {})
+        parts = {
+            key: {each: part for each, part in parameters.items() if each.startswith(f"{key}.")} for key in _NETWORKS
+        }
+        return {key: part for key, part in parts.items() if part} or {"policy": parameters}
 
     def opened(self, candidate: Candidate) -> tuple[Any, Checkpoint]:
         """Return the content of ``policy.pth`` as well, whose tensors the checkpoint has: to be written back."""
@@ -70,7 +80,7 @@ def _network(
     if not there:
         return _actor_critic(parameters, key, file)
     if key is not None and key not in there:
-        raise InputError(f"{file}: no network '{printable(key, 60)}'; --key takes {', '.join(there)}")
+        raise KeyNeeded(f"{file}: no network '{printable(key, 60)}'; --key takes {', '.join(there)}")
     chosen = key or there[0]
     found = {
         name.removeprefix(f"{chosen}."): part for name, part in parameters.items() if name.startswith(f"{chosen}.")
@@ -90,15 +100,13 @@ def _actor_critic(
     """
     sides = {"actor": ("pi_", "policy_net", "action_net"), "critic": ("vf_", "value_net", "value_net")}
     if key not in (None, "policy", *sides):
-        raise InputError(f"{file}: no network '{printable(key, 60)}'; --key takes policy, actor, critic")
+        raise KeyNeeded(f"{file}: no network '{printable(key, 60)}'; --key takes policy, actor, critic")
     kept, shared = once(parameters)
     separate = any(name.startswith("vf_features_extractor.") for name in kept)
     chosen = key or ("actor" if separate else "policy")
     if chosen == "policy":
         if separate:
-            raise InputError(
-                f"{file}: its actor and critic have a feature extractor each; choose --key actor or critic"
-            )
+            raise KeyNeeded(f"{file}: its actor and critic have a feature extractor each; choose --key actor or critic")
         return Assumption("network", chosen, "flag: --key" if key else "template"), kept, shared
     prefix, hidden, head = sides[chosen]
     beginnings = (f"mlp_extractor.{hidden}.", f"{head}.", f"{prefix}features_extractor.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dormancy.errors import FormatError, InputError
+from dormancy.errors import FormatError, InputError, KeyNeeded
 from dormancy.io.checkpoint import Assumption
 from dormancy.io.files import printable
 from dormancy.registry import nearest
@@ -52,7 +52,7 @@ def _is_optimizer(item: Any) -> bool:
 def choose(found: Mapping[str, Parameters], key: str | None, file: str) -> tuple[Parameters, tuple[Assumption, ...]]:
     """Return the parameters that `key` names: a path in the file, a beginning of parameter names, or both joined by /.
 
-    Without a key, the only state_dict is taken. Raises `InputError` that lists the keys there are.
+    Without a key, the only state_dict is taken. Raises `KeyNeeded` that lists the keys there are.
     """
     if not found:
         raise FormatError(f"{file}: holds no state_dict; save one with torch.save(model.state_dict(), file)")
@@ -66,12 +66,12 @@ def choose(found: Mapping[str, Parameters], key: str | None, file: str) -> tuple
         if inside and (len(found) == 1 or key.startswith(f"{path}/")):
             return inside, (Assumption("network", printable(key, 80), "flag: --key"),)
     keys = [*found, *(name for parameters in found.values() for name in _beginnings(parameters))]
-    raise InputError(f"{file}: no network '{printable(key, 60)}'{nearest(key, keys)}; --key takes {_listed(keys)}")
+    raise KeyNeeded(f"{file}: no network '{printable(key, 60)}'{nearest(key, keys)}; --key takes {_listed(keys)}")
 
 
 def _only(found: Mapping[str, Parameters], file: str) -> tuple[Parameters, tuple[Assumption, ...]]:
     if len(found) > 1:
-        raise InputError(f"{file}: holds {len(found)} networks; choose one with --key: {_listed(list(found))}")
+        raise KeyNeeded(f"{file}: holds {len(found)} networks; choose one with --key: {_listed(list(found))}")
     ((path, parameters),) = found.items()
     return dict(parameters), (Assumption("network", printable(path, 80), "file"),) if path else ()
 

@@ -33,13 +33,20 @@ class TrainingRecord:
     """One training run: `config` as it was started with, and for each of E episodes its end and its return.
 
     `steps` counts agent steps, shape (E,), ascending; `returns` are undiscounted, shape (E,). `last_step` is the last
-    agent step that the run wrote anything about, also between episodes.
+    agent step that the run wrote anything about, also between episodes. `status` is "running", "finished", or how it
+    ended; empty where the run does not say.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     steps: Floats = field(default_factory=_nothing)
     returns: Floats = field(default_factory=_nothing)
     last_step: int = 0
+    status: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the run is still training, or was killed before it could say otherwise."""
+        return self.status == "running"
 
 
 def read_training(folder: str | os.PathLike[str]) -> TrainingRecord | None:
@@ -50,9 +57,9 @@ def read_training(folder: str | os.PathLike[str]) -> TrainingRecord | None:
     """
     root = Path(folder)
     about, metrics = root / "run.json", root / "metrics.jsonl"
-    config = _config(about) if about.exists() else None
+    config, status = _described(about) if about.exists() else (None, "")
     rows = list(_rows(metrics)) if metrics.exists() else None
-    return None if config is None and rows is None else _record(config or {}, rows or [])
+    return None if config is None and rows is None else _record(config or {}, rows or [], status)
 
 
 def _text(path: Path) -> str:
@@ -62,14 +69,14 @@ def _text(path: Path) -> str:
         raise FileError(f"{printable(path)}: cannot be read: {one_line(error)}") from error
 
 
-def _config(path: Path) -> Mapping[str, Any]:
+def _described(path: Path) -> tuple[Mapping[str, Any], str]:
     try:
         found = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise FileError(f"{printable(path)}: not JSON: {one_line(error)}; restore it or take it away") from error
     if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("config"), dict):
         raise FormatError(f"{printable(path)}: no description of a run of schema {SCHEMA!r}; take it away")
-    return {"algorithm": found.get("algorithm"), **found["config"]}
+    return {"algorithm": found.get("algorithm"), **found["config"]}, str(found.get("status") or "")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, float | None]]:
@@ -100,7 +107,7 @@ def _row(row: Any) -> tuple[int, float | None]:
     return step, value
 
 
-def _record(config: Mapping[str, Any], rows: list[tuple[int, float | None]]) -> TrainingRecord:
+def _record(config: Mapping[str, Any], rows: list[tuple[int, float | None]], status: str) -> TrainingRecord:
     episodes = [(step, value) for step, value in rows if value is not None]
     steps, returns = np.array(episodes, dtype=np.float64).reshape(-1, 2).T
-    return TrainingRecord(config, steps, returns, rows[-1][0] if rows else 0)
+    return TrainingRecord(config, steps, returns, rows[-1][0] if rows else 0, status)

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor, nn
 
-from dormancy.errors import InputError
+from dormancy.errors import ReferenceUnfit
 from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
 from dormancy.metrics.base import FloatArray, Measurement, metric
@@ -31,7 +31,7 @@ class Churn:
 
 
 def output_churn(before: FloatArray, after: FloatArray) -> Churn:
-    """Compare two sets of outputs, both of shape (rows, outputs). Raises `InputError` when the shapes differ.
+    """Compare two sets of outputs, both of shape (rows, outputs). Raises `ReferenceUnfit` when the shapes differ.
 
     The greedy action is the first of the largest outputs, so equal outputs never count as a flip.
 
@@ -39,7 +39,7 @@ def output_churn(before: FloatArray, after: FloatArray) -> Churn:
     Churn(value_change=1.0, flips=0.5)
     """
     if before.shape != after.shape or before.ndim != 2:
-        raise InputError(f"outputs of shape {after.shape} cannot be compared with {before.shape}")
+        raise ReferenceUnfit(f"outputs of shape {after.shape} cannot be compared with {before.shape}")
     flips = float(np.mean(before.argmax(1) != after.argmax(1))) if before.shape[1] > 1 else float("nan")
     return Churn(float(np.mean((after - before) ** 2)), flips)
 
@@ -56,7 +56,7 @@ def _sums(model: nn.Module, reference: nn.Module, batch: Any) -> tuple[float, in
     rows = len(tensors_in(batch)[0])
     before, after = (list(_rows(call_model(each, batch), rows)) for each in (reference, model))
     if [each.shape for each in before] != [each.shape for each in after] or not after:
-        raise InputError("the reference gives outputs of other shapes: compare checkpoints of one network")
+        raise ReferenceUnfit("the reference gives outputs of other shapes: compare checkpoints of one network")
     pairs = list(zip(before, after, strict=True))
     squares = sum(float((new - old).square().sum()) for old, new in pairs)
     old, new = pairs[0]

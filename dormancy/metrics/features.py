@@ -1,11 +1,18 @@
-"""How large the penultimate features are."""
+"""The penultimate features: how large they are, and how alike before and after a step."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, final
+
+from torch import Tensor
+
+from dormancy.activations import Capture, row_count
+from dormancy.graph import NeuronLayer, call_model, undisturbed
 from dormancy.metrics.base import Measurement, metric
 from dormancy.probe import Probe
 
-__all__ = ["measure_feature_norm"]
+__all__ = ["feature_products", "measure_dr3", "measure_feature_norm"]
 
 
 @metric(
@@ -18,3 +25,73 @@ __all__ = ["measure_feature_norm"]
 def measure_feature_norm(probe: Probe) -> Measurement:
     """Measure the mean Euclidean norm of the feature vector a row; of a map with positions, over all of it."""
     return Measurement(layers=dict(probe.feature_norms))
+
+
+@final
+class _Keep:
+    """Keeps the penultimate features of one batch: (rows, features) by layer, float64."""
+
+    def __init__(self) -> None:
+        self.features: dict[str, Tensor] = {}
+
+    def add(self, layer: NeuronLayer, values: Tensor) -> None:
+        """Keep a copy, since a later operation may write over the values."""
+        if layer.penultimate:
+            self.features[layer.name] = values.detach().flatten(1).double().clone()
+
+    def result(self) -> None:
+        """Nothing is summed up here."""
+
+
+def feature_products(before: Tensor, after: Tensor) -> tuple[float, float, int]:
+    """Return Σ φ·φ', the sum of its cosines, and for how many rows there is one: rows of zeros have no direction.
+
+    Both are features of shape (rows, features), of states and of those that followed.
+
+    >>> import torch
+    >>> feature_products(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    (25.0, 1.0, 1)
+    """
+    products = (before * after).sum(1)
+    norms = before.norm(dim=1) * after.norm(dim=1)
+    cosines = products[norms > 0] / norms[norms > 0]
+    return float(products.sum()), float(cosines.sum()), len(cosines)
+
+
+def _features(probe: Probe, batch: Any) -> Mapping[str, Tensor]:
+    keep = _Keep()
+    capture = Capture(probe.graph, [keep])
+    with capture:
+        call_model(probe.model, batch)
+    capture.finish()
+    return keep.features
+
+
+@metric(
+    "dr3",
+    title="DR3 dot product",
+    formula="E φ(s)·φ(s'), φ the penultimate features; detail: mean cosine of the two",
+    source="Kumar et al. 2022, arXiv 2112.04716",
+    default=False,
+)
+def measure_dr3(probe: Probe) -> Measurement:
+    """Measure how alike the features of consecutive states are: a product that grows means that they are aliased.
+
+    All transitions count, those that end an episode too. `detail` has the mean cosine over all such layers, which does
+    not grow with the features' size; None where no row has features on both sides. Raises `TransitionsRequired` where
+    the sample does not tell what followed.
+    """
+    totals: dict[str, list[float]] = {}
+    rows = 0
+    with undisturbed(probe.model):
+        for before, after in probe.next_batches():
+            here, there = _features(probe, before), _features(probe, after)
+            for name in here:
+                found = feature_products(here[name], there[name])
+                totals[name] = [old + new for old, new in zip(totals.get(name, [0, 0, 0]), found, strict=True)]
+            rows += row_count(before)
+    cosine, known = (sum(each[place] for each in totals.values()) for place in (1, 2))
+    return Measurement(
+        layers={name: product / rows for name, (product, _, _) in totals.items()},
+        detail={"mean_cosine": cosine / known if known else None},
+    )

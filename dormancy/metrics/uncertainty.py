@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,27 +17,58 @@ from dormancy.probe import Probe
 from dormancy.resampling import SUBSETS
 from dormancy.stats import Interval, percentile_interval
 
-__all__ = ["NETWORK", "reflected", "replicate_counts", "scores_of_copies", "share_interval"]
+__all__ = [
+    "NETWORK",
+    "reflected",
+    "replicate_counts",
+    "resolves",
+    "scores_of_copies",
+    "share_interval",
+    "unresolved",
+]
 
 NETWORK = ""
 """The key of the whole network among layer names; no layer has an empty name."""
 FEW_CLUSTERS = 30
-POWER = 0.4
+FEWEST_SIGHTINGS = 5
 
 
 def reflected(scores: FloatArray, copies: FloatArray) -> FloatArray:
-    """Return max(0, 2 s^a - s*^a)^(1/a), a = .4: the scores s* of replicates, (copies, neurons), turned over about s.
+    """Return max(0, 2 s^(1/3) - s*^(1/3))^3: the scores s* of replicates, (copies, neurons), turned over about s.
 
     A neuron that fires rarely was seen a few times too often or too seldom; from a sample where it fired too seldom,
     replicates find it silent still more often. Turned over, the error of a replicate stands for that of the sample in
-    its right direction. The power makes the error of a sum of rare events alike above and below: 1/2 would make it
-    even in size, 1/3 symmetric (Wilson & Hilferty 1931); in between, the replicates' mean came nearest the truth.
-    docs/metrics.md has the coverage with and without.
+    its right direction. The cube root makes the error of a sum of rare events symmetric (Wilson & Hilferty 1931), so
+    that turning it over changes its side and not its shape. docs/metrics.md has the coverage with and without.
 
     >>> reflected(np.array([1.0, 4.0, 0.0]), np.array([[1.0, 1.0, 0.0]])).round(2)
-    array([[1.  , 9.71, 0.  ]])
+    array([[ 1.  , 10.29,  0.  ]])
     """
-    return np.asarray(np.maximum(2 * scores**POWER - copies**POWER, 0.0) ** (1 / POWER))
+    return np.asarray(np.maximum(2 * np.cbrt(scores) - np.cbrt(copies), 0.0) ** 3)
+
+
+def resolves(clusters: int, tau: float) -> bool:
+    """Tell whether so many rows or episodes can show who is below tau: a neuron there is seen about 5 times or more.
+
+    A neuron of score tau that fires as strongly as its layer does on average fires on a share tau of the rows. Below
+    5 sightings its score is a matter of luck, and what luck it was, no replicate of the sample can know; at tau = 0 no
+    sample is large enough, since it cannot show that a neuron is silent elsewhere too.
+
+    >>> resolves(64, 0.1), resolves(64, 0.025), resolves(1_000_000, 0.0)
+    (True, False, False)
+    """
+    return clusters * tau >= FEWEST_SIGHTINGS
+
+
+def unresolved(clusters: int, by: str, tau: float) -> str:
+    """Say why the share has no lower end at this tau, and what would help."""
+    if tau == 0:
+        return "at tau 0 no sample shows that a neuron is silent everywhere: the share has no lower end"
+    needed = math.ceil(FEWEST_SIGHTINGS / tau)
+    return (
+        f"{clusters} {by}s are too few for tau {tau:g}: a neuron there is seen fewer than {FEWEST_SIGHTINGS} times, so "
+        f"the share has no lower end; take at least {needed}"
+    )
 
 
 def share_interval(shares: Sequence[float] | FloatArray, estimate: float, confidence: float = 0.95) -> Interval:
@@ -91,17 +123,19 @@ def _clusters(probe: Probe) -> tuple[str, int]:
     return ("transition", probe.rows) if probe.episodes is None else ("episode", int(probe.episodes.max()) + 1)
 
 
-def _warnings(clusters: int, by: str) -> tuple[str, ...]:
-    if clusters >= FEW_CLUSTERS:
-        return ()
-    return (f"the interval rests on {clusters} {by}{'s' if clusters > 1 else ''}: too few to trust it; take more",)
+def _warnings(clusters: int, by: str, taus: Sequence[float]) -> tuple[str, ...]:
+    said = [unresolved(clusters, by, tau) for tau in taus if not resolves(clusters, tau)]
+    if clusters < FEW_CLUSTERS:
+        plural = "s" if clusters > 1 else ""
+        said.insert(0, f"the interval rests on {clusters} {by}{plural}: too few to trust it; take more")
+    return tuple(said)
 
 
 @metric(
     "uncertainty",
     title="Standard error of the dormant share",
     formula="sd over Poisson bootstrap replicates of mean_i [s_i <= tau]; per neuron: P([s_i <= tau] flips)",
-    source="Chamandy et al. 2012 (Poisson bootstrap); Sokar et al. 2023, Fig. 24 (sizes); reflection: this project",
+    source="Chamandy et al. 2012 (Poisson bootstrap); Wilson & Hilferty 1931 (scale); turning over: this project",
     default=False,
 )
 def measure_uncertainty(probe: Probe) -> Measurement:
@@ -125,7 +159,7 @@ def measure_uncertainty(probe: Probe) -> Measurement:
             "replicates": len(counts[tau][NETWORK]),
             "at": [_detail(probe, each, counts[each]) for each in probe.taus],
         },
-        warnings=() if probe.is_preview else _warnings(clusters, by),
+        warnings=() if probe.is_preview else _warnings(clusters, by, probe.taus),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dormancy.errors import InputError
+from dormancy.errors import ReferenceUnfit
 from dormancy.metrics.base import Measurement, metric
 from dormancy.probe import Probe
 
@@ -38,7 +38,7 @@ def parameter_norm(parameters: Iterable[Tensor]) -> float:
 def weight_drift(parameters: Parameters, reference: Parameters) -> float:
     """Return sqrt(Σ (θ - θ0)² / n), the root mean square distance of n parameters from where they were.
 
-    Raises `InputError` when the two sets of parameters differ in names or shapes.
+    Raises `ReferenceUnfit` when the two sets of parameters differ in names or shapes.
 
     >>> weight_drift({"w": torch.tensor([1.0, 3.0])}, {"w": torch.tensor([1.0, 1.0])}).__round__(3)
     1.414
@@ -54,7 +54,7 @@ def _check(parameters: Parameters, reference: Parameters) -> None:
     for name in [*parameters, *reference]:
         here, there = (set_[name].shape if name in set_ else None for set_ in (parameters, reference))
         if here != there:
-            raise InputError(
+            raise ReferenceUnfit(
                 f"parameter {name!r} has shape {_shown(here)} here and {_shown(there)} in the reference: "
                 "compare checkpoints of one network"
             )

@@ -5,6 +5,7 @@ from dormancy.networks.layers import ACTIVATIONS
 from dormancy.networks.minatar import MinAtarNetwork
 from dormancy.networks.mlp import MLPNetwork
 from dormancy.networks.nature import NatureNetwork
+from dormancy.networks.program import Program
 from dormancy.networks.sac import SACNetwork
 from dormancy.networks.sequential import MODULES, SequentialNetwork
 from dormancy.networks.spec import ARCHITECTURES, RESIZERS, NetworkSpec, build_network, resized
@@ -20,6 +21,7 @@ __all__ = [
     "MinAtarNetwork",
     "NatureNetwork",
     "NetworkSpec",
+    "Program",
     "SACNetwork",
     "SequentialNetwork",
     "StackNetwork",

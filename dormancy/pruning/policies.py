@@ -30,9 +30,9 @@ class Policy:
 def policy_of(checkpoint: Checkpoint) -> Policy | None:
     """Tell how the network of a checkpoint acts; None for critics, quantiles, and code of the user's own.
 
-    Our own networks give a value for each action, or are those of SAC. In files of other libraries the names of the heads tell. Networks
-    that give a distribution of values for each action in one plain chain (C51) cannot be told from others. What comes
-    out of a bare sequence of modules is not known either.
+    Our own networks give a value for each action, or are those of SAC. In files of other libraries the names of the
+    heads tell. Networks that give a distribution of values for each action in one plain chain (C51) cannot be told
+    from others. What comes out of a bare sequence of modules is not known either.
     """
     if checkpoint.factory is not None:
         return None

@@ -93,8 +93,8 @@ def _why_not(format: str, pruned: PrunedCheckpoint) -> str | None:
 def _native(path: str | os.PathLike[str], pruned: PrunedCheckpoint, force: bool) -> None:
     if pruned.checkpoint.factory is not None:
         raise UsageError(
-            f"{printable(path)}: dormancy's own format cannot name a network of --model; prune a state_dict or a "
-            "safetensors file, which is written back"
+            f"{printable(path)}: dormancy's own format cannot name a network of --model, nor a program; prune a "
+            "state_dict or a safetensors file, which is written back"
         )
     save_checkpoint(path, pruned.checkpoint, force=force)
 

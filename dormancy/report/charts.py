@@ -20,6 +20,8 @@ __all__ = [
     "Cell",
     "Column",
     "Figure",
+    "GalleryItem",
+    "GalleryPanel",
     "LevelScale",
     "Levels",
     "Line",
@@ -30,6 +32,8 @@ __all__ = [
     "Section",
     "Swatch",
     "Table",
+    "Tile",
+    "Tone",
 ]
 
 Cell: TypeAlias = str | float | FloatArray | None
@@ -145,7 +149,50 @@ class RasterPanel:
         return self.scale.error_level is not None and bool((self.levels == self.scale.error_level).any())
 
 
-Panel: TypeAlias = LinePanel | RasterPanel
+Tone: TypeAlias = Literal["grey", "signed", "ink"]
+"""What levels 0..15 look like: black to white; nothing, then black to white with 8 for zero; no ink to all ink."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A small picture of (height, width) levels 0..15, with its number in words; `head` is what stands below it."""
+
+    levels: Levels
+    tone: Tone
+    alt: str
+    head: str = ""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GalleryItem:
+    """The pictures of one neuron: its number, what to know of it in a few words, and its tiles."""
+
+    neuron: int
+    note: str
+    tiles: tuple[Tile, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GalleryPanel:
+    """Pictures of neurons: of their filters, or of their activation maps, whose tiles stand in columns.
+
+    `heads` are tiles above the last columns; an item with fewer tiles than others has none in its first columns. `of`
+    is the figure, and the place of the panel in it, where neurons of this layer are picked.
+    """
+
+    title: str
+    alt: str
+    slot: int
+    kind: Literal["filters", "maps"]
+    items: tuple[GalleryItem, ...]
+    heads: tuple[Tile, ...] = ()
+    of: tuple[str, int] = ("", 0)
+
+
+Panel: TypeAlias = LinePanel | RasterPanel | GalleryPanel
 
 
 @final

@@ -19,8 +19,9 @@ from matplotlib.patches import Patch
 from dormancy.errors import OutputError
 from dormancy.io.files import atomic_path, printable, why_unwritable
 from dormancy.report.axes import DASHES, SOFT, STYLE, draw_lines, draw_raster
-from dormancy.report.charts import Figure, Panel, RasterPanel
-from dormancy.report.inputs import Records
+from dormancy.report.charts import Figure, GalleryPanel, LinePanel, Panel, RasterPanel
+from dormancy.report.gallery_axes import draw_gallery, gallery_rows
+from dormancy.report.inputs import Records, Seen
 from dormancy.report.palette import ERROR, LIGHT, PICTURE, blend
 from dormancy.report.scales import columns_of
 from dormancy.report.view import ReportView, RunLabel, build_view
@@ -47,6 +48,9 @@ def _columns(figure: Figure) -> tuple[int, float]:
     first = figure.panels[0]
     if figure.wide:
         return 1, 2.9
+    if isinstance(first, GalleryPanel):
+        most = max(gallery_rows(panel) for panel in figure.panels if isinstance(panel, GalleryPanel))
+        return (1, 0.32 * most + 0.3) if first.kind == "filters" else (2, 0.4 * most + 0.5)
     if isinstance(first, RasterPanel) and first.kind == "neurons":
         return min(len(figure.panels), 2), 2.4
     return (4, 2.6) if isinstance(first, RasterPanel) else (columns_of(len(figure.panels)), 1.9)
@@ -75,7 +79,7 @@ def _swatches(panel: Panel) -> list[Patch]:
 
 def _handles(figure: Figure, runs: Sequence[RunLabel]) -> list[Artist]:
     named = (
-        len(runs) > 1 and figure.of_runs and not isinstance(figure.panels[0], RasterPanel)
+        len(runs) > 1 and figure.of_runs and isinstance(figure.panels[0], LinePanel)
     )  # a picture is titled with its run
     several = runs if named else ()
     colours = [Line2D([], [], color=LIGHT[run.slot], lw=2.5, label=run.label) for run in several]
@@ -103,6 +107,8 @@ def _draw(figure: Figure, runs: Sequence[RunLabel]) -> Canvas:
         axes = canvas.add_subplot(grid.rows, grid.columns, place)
         if isinstance(panel, RasterPanel):
             draw_raster(axes, panel)
+        elif isinstance(panel, GalleryPanel):
+            draw_gallery(axes, panel)
         else:
             draw_lines(axes, panel, grid.width, grid.height)
         if len(figure.panels) > 1:
@@ -148,6 +154,7 @@ def write_png(
     *,
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
+    seen: Seen = (),
     compare: str | None = None,
 ) -> list[Path]:
     """Write every figure of a report on these series into a folder, and return the files in the order of the report.
@@ -155,7 +162,7 @@ def write_png(
     Raises `OutputError` when a file exists and `force` is not given, before anything is written, and when the folder
     cannot be written to.
     """
-    view = build_view(series, prunings=prunings, records=records, compare=compare)
+    view = build_view(series, prunings=prunings, records=records, seen=seen, compare=compare)
     files = list(_files(view, _folder(folder)))
     taken = [path for path, _ in files if path.exists()]
     if taken and not force:

@@ -19,7 +19,7 @@ from dormancy.report.wording import listed, number, shown
 
 __all__ = ["Comparison", "Group", "Pairing", "compare_runs"]
 
-NOT_SETTINGS = ("seed", "device", "threads")
+NOT_SETTINGS = ("seed", "device", "threads", "tensorboard")
 SHORTEST = 0.9
 """A run that got less far than this part of the longest is not judged by its final returns."""
 

@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from dormancy.errors import OutputError
 from dormancy.io.files import atomic_path, printable
-from dormancy.report.charts import Cell, Column, Figure, LinePanel, RasterPanel
-from dormancy.report.heatmap import data_uri
-from dormancy.report.inputs import Records
+from dormancy.report.charts import Cell, Column, Figure, GalleryPanel, LinePanel, RasterPanel
+from dormancy.report.heatmap import data_uri, tile_uri
+from dormancy.report.inputs import Records, Seen
 from dormancy.report.markup import element
 from dormancy.report.palette import DARK, LIGHT, PICTURE
 from dormancy.report.payload import as_json, figure_id, payload
@@ -98,6 +98,10 @@ def _is_raster(panel: object) -> bool:
     return isinstance(panel, RasterPanel)
 
 
+def _is_gallery(panel: object) -> bool:
+    return isinstance(panel, GalleryPanel)
+
+
 def _grouped(panels: Sequence[RasterPanel]) -> list[tuple[str, list[tuple[int, RasterPanel]]]]:
     """Put panels of one group together, each with its place among all panels."""
     return [(name, list(members)) for name, members in groupby(enumerate(panels), key=lambda one: one[1].group)]
@@ -123,8 +127,9 @@ def _environment() -> jinja2.Environment:
         sort_value=_sort_value,
         sparkline=sparkline,
         thinned=thinned,
+        tile_uri=tile_uri,
     )
-    environment.tests["raster"] = _is_raster
+    environment.tests["raster"], environment.tests["gallery"] = _is_raster, _is_gallery
     return environment
 
 
@@ -148,15 +153,21 @@ def render_html(
     refresh: int | None = None,
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
+    seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> str:
     """Return a page about one run, or about several side by side.
 
     `refresh` makes the page load itself again every so many seconds, for a report on a run that is still training.
     Names from files stay text whatever they contain. Series without checkpoints give a page that says so. `prunings`
-    are results of `dormancy prune`, schema ``dormancy.prune/1``; `records` and `compare` as for `build_view`.
+    are results of `dormancy prune`, schema ``dormancy.prune/1``; `records`, `seen`, `notes` and `compare` as for
+    `build_view`.
     """
-    return _render(build_view(series, title=title, prunings=prunings, records=records, compare=compare), refresh)
+    return _render(
+        build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare),
+        refresh,
+    )
 
 
 def _render(view: ReportView, refresh: int | None) -> str:
@@ -173,6 +184,8 @@ def write_html(
     refresh: int | None = None,
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
+    seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> Path:
     """Write `render_html` to a file, whole or not at all.
@@ -180,7 +193,7 @@ def write_html(
     Raises `OutputError` when the file exists and `force` is not given, when it cannot be written, and when it would be
     larger than 10 MB and `allow_large` is not given.
     """
-    view = build_view(series, title=title, prunings=prunings, records=records, compare=compare)
+    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare)
     page = _render(view, refresh).encode("utf-8")
     if len(page) > MOST_BYTES and not allow_large:
         size = f"{len(page) / 1e6:.0f} MB"

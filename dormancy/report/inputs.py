@@ -5,29 +5,34 @@ Whatever cannot be shown together is left out with a note in words; nothing is g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
+from dormancy.convolutions import Convolutions
 from dormancy.errors import UsageError
 from dormancy.io import TrainingRecord
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.overlap import BoolArray
 from dormancy.report.palette import SLOTS, slot_of
-from dormancy.report.wording import listed, plural, unique
+from dormancy.report.wording import count, listed, plural, shown, unique
 from dormancy.result import DormancyScan, LayerScore
 from dormancy.series import DormancySeries
 
-__all__ = ["Inputs", "Records", "Run", "Scope", "read_inputs"]
+__all__ = ["Inputs", "Records", "Run", "Scope", "Seen", "read_inputs"]
 
 Records: TypeAlias = Sequence[TrainingRecord | None]
 """What each series' training run wrote about itself; empty, or one for each series, None where nothing is known."""
 
+Seen: TypeAlias = Sequence[Convolutions | None]
+"""What the convolutions of each series' last checkpoint look like; empty, or one for each series."""
+
 DEFAULT_TAU = 0.1
 MOST_TAUS = 6
+LONGEST_NOTE = 300
 
 
 @final
@@ -49,6 +54,7 @@ class Run:
     series: DormancySeries
     x: FloatArray
     record: TrainingRecord | None = None
+    seen: Convolutions | None = None
 
     @property
     def last(self) -> DormancyScan:
@@ -170,6 +176,20 @@ class Inputs:
         return tuple(dict.fromkeys(name for run in self.runs for scan in run.scans for name in scan.measurements))
 
 
+def _status_notes(runs: Sequence[Run]) -> Iterator[str]:
+    """Say which runs are not finished: still training, or ended by something else than their last step."""
+    for run in runs:
+        if run.record is None or run.record.status in ("", "finished"):
+            continue
+        at = f"agent step {count(run.record.last_step)}"
+        if not run.record.running:
+            yield f"{run.label} ended early, {at}: {shown(run.record.status, LONGEST_NOTE)}."
+        else:
+            steps = run.record.config.get("agent_steps")
+            planned = f" of {count(steps)}" if isinstance(steps, int) else ""
+            yield f"{run.label} was still training when this was written: {at}{planned}."
+
+
 def _usable(series: DormancySeries) -> bool:
     return bool(series.scans) and any(layer.size for layer in series.scans[-1].layers)
 
@@ -208,34 +228,40 @@ def _notes(
     return tuple(notes)
 
 
-def _paired(
-    series: Sequence[DormancySeries], records: Records
-) -> tuple[tuple[DormancySeries, ...], tuple[TrainingRecord | None, ...]]:
-    """Return the series that are not empty, each with its record."""
-    pairs = zip(series, records or [None] * len(series), strict=True)
-    used = [(one, record) for one, record in pairs if _usable(one)]
-    return tuple(one for one, _ in used), tuple(record for _, record in used)
+def _steps(series: DormancySeries, same_unit: bool) -> FloatArray:
+    return np.asarray(series.steps if same_unit else range(len(series.scans)), dtype=np.float64)
 
 
-def read_inputs(series: Sequence[DormancySeries], records: Records = (), grouped: bool = False) -> Inputs:
-    """Put series side by side, each with its run's own record; those that are empty are named in `notes`.
+def _kept(series: Sequence[DormancySeries], beside: Sequence[Any]) -> tuple[Any, ...]:
+    """Return what belongs to the series that are not empty."""
+    pairs = zip(series, beside or [None] * len(series), strict=True)
+    return tuple(each for one, each in pairs if _usable(one))
 
-    `grouped` says that runs are shown in groups, so that no colours are needed to tell them apart.
+
+def read_inputs(
+    series: Sequence[DormancySeries],
+    records: Records = (),
+    seen: Seen = (),
+    *,
+    grouped: bool = False,
+    notes: Sequence[str] = (),
+) -> Inputs:
+    """Put series side by side, each with what is known of its run; those that are empty are named in `notes`.
+
+    `grouped` says that runs are shown in groups, so that no colours are needed to tell them apart. `notes` come before
+    those that are found here.
     """
-    used, kept = _paired(series, records)
+    used = _kept(series, series)
     units = {one.step_unit for one in used}
     same = len(units) == 1
     labels = unique((one.name for one in used), limit=36)
     runs = tuple(
-        Run(
-            label,
-            slot_of(index),
-            one,
-            np.asarray(one.steps if same else range(len(one.scans)), dtype=np.float64),
-            record,
+        Run(label, slot_of(index), one, _steps(one, same), record, looked)
+        for index, (label, one, record, looked) in enumerate(
+            zip(labels, used, _kept(series, records), _kept(series, seen), strict=True)
         )
-        for index, (label, one, record) in enumerate(zip(labels, used, kept, strict=True))
     )
     taus = _taus(used)
-    notes = _notes(series, used, len(taus), units, grouped)
+    said = (*(shown(note, LONGEST_NOTE) for note in notes), *_status_notes(runs))
+    notes = (*said, *_notes(series, used, len(taus), units, grouped))
     return Inputs(runs, _layer_scopes(used), units.pop() if same else "checkpoint", taus[:MOST_TAUS], notes)

@@ -12,9 +12,22 @@ from typing import TypeAlias
 import numpy as np
 
 from dormancy.metrics import FloatArray
-from dormancy.report.charts import LevelScale
+from dormancy.report.charts import LevelScale, Tone
 
-__all__ = ["DARK", "ERROR", "LIGHT", "PICTURE", "RGB", "SLOTS", "blend", "rgb", "rgba_table", "slot_of"]
+__all__ = [
+    "DARK",
+    "ERROR",
+    "LIGHT",
+    "PICTURE",
+    "RGB",
+    "SLOTS",
+    "TILE_LEVELS",
+    "blend",
+    "rgb",
+    "rgba_table",
+    "slot_of",
+    "tone_table",
+]
 
 RGB: TypeAlias = tuple[int, int, int]
 
@@ -23,6 +36,7 @@ DARK = ("#6cb4f5", "#f49a5b", "#4cc7a5", "#d99bd4", "#cdbb4a", "#aab4c0")
 PICTURE = ("#2b7fc9", "#d06a2a", "#1c977a", "#b05fab", "#96850f", "#74808d")
 ERROR = "#d3254c"
 SLOTS = len(LIGHT)
+TILE_LEVELS = 16
 
 
 def slot_of(index: int) -> int:
@@ -56,4 +70,18 @@ def rgba_table(scale: LevelScale, slot: int) -> FloatArray:
     table[:, 3] = np.round(255 * scale.ink)
     if scale.error_level is not None:
         table[scale.error_level] = (*rgb(ERROR), 255)
+    return table
+
+
+def tone_table(tone: Tone, slot: int) -> FloatArray:
+    """Return the colours of a tile's 16 levels, shape (16, 4) in 0..255: see `Tone`."""
+    table = np.full((TILE_LEVELS, 4), 255.0)
+    if tone == "ink":
+        table[:, :3] = rgb(PICTURE[slot])
+        table[:, 3] = np.linspace(0, 255, TILE_LEVELS).round()
+    elif tone == "grey":
+        table[:, :3] = np.linspace(0, 255, TILE_LEVELS).round()[:, None]
+    else:
+        table[0] = 0
+        table[1:, :3] = np.linspace(0, 255, TILE_LEVELS - 1).round()[:, None]
     return table

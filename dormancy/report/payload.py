@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from dormancy.metrics import FloatArray
-from dormancy.report.charts import Axis, Figure, LevelScale, Line, Panel, RasterPanel
+from dormancy.report.charts import Axis, Figure, GalleryPanel, LevelScale, Line, Panel, RasterPanel
 from dormancy.report.summary import Summary
 from dormancy.report.view import ReportView
 
@@ -74,10 +74,17 @@ def _scales(view: ReportView) -> dict[str, Any]:
     return {panel.kind: _scale(panel.scale) for panel in panels if isinstance(panel, RasterPanel)}
 
 
+def _gallery(panel: GalleryPanel) -> dict[str, Any]:
+    items = [{"neuron": item.neuron, "note": item.note} for item in panel.items]
+    return {"title": panel.title, "alt": panel.alt, "slot": panel.slot, "kind": panel.kind, "items": items}
+
+
 def _panel(panel: Panel, grids: _Grids) -> dict[str, Any]:
     if isinstance(panel, RasterPanel):
         places = {"rows": list(panel.rows), "columns": list(panel.columns)}
         return {"title": panel.title, "alt": panel.alt, "slot": panel.slot, "kind": panel.kind, **places}
+    if isinstance(panel, GalleryPanel):
+        return _gallery(panel)
     lines = [_line(line, grids) for line in panel.lines]
     return {
         "title": panel.title,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dormancy.report.charts import Table
-from dormancy.report.inputs import Inputs, Records, Run, Scope, read_inputs
+from dormancy.report.inputs import Inputs, Records, Run, Scope, Seen, read_inputs
 from dormancy.report.payload import payload, plain
 from dormancy.report.summary import Summary
 from dormancy.report.tables import cell_text, thinned
@@ -89,10 +89,12 @@ def to_markdown(
     title: str | None = None,
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
+    seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> str:
     """Return the verdict, the table of layers and the course of dormancy and rank as Markdown."""
-    view = build_view(series, title=title, prunings=prunings, records=records, compare=compare)
+    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare)
     return "\n".join(_markdown(view))
 
 
@@ -102,10 +104,12 @@ def to_json(
     title: str | None = None,
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
+    seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> str:
     """Return everything the report shows, schema dormancy.report/1, and under "series" the scans it was made from."""
-    view = build_view(series, title=title, prunings=prunings, records=records, compare=compare)
+    view = build_view(series, title=title, prunings=prunings, records=records, seen=seen, notes=notes, compare=compare)
     data: dict[str, Any] = payload(view)
     data["series"] = [one.to_dict() for one in series]
     return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n"

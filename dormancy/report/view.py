@@ -18,9 +18,10 @@ from dormancy.report.comparison_view import (
     comparison_summaries,
 )
 from dormancy.report.groups import Comparison
-from dormancy.report.inputs import Inputs, Records, read_inputs
+from dormancy.report.inputs import Inputs, Records, Seen, read_inputs
 from dormancy.report.layer_table import layer_table
 from dormancy.report.method import Definition, method, provenance, subject
+from dormancy.report.sections.convolutions import convolutions_section
 from dormancy.report.sections.dormancy import dormancy_section
 from dormancy.report.sections.further import further_section
 from dormancy.report.sections.lifetimes import lifetimes_section
@@ -107,6 +108,7 @@ def _sections(inputs: Inputs, prunings: Sequence[Mapping[str, Any]]) -> tuple[Se
         dormancy_section(inputs),
         returns_section(inputs),
         neurons_section(inputs),
+        convolutions_section(inputs),
         overlap_section(inputs),
         lifetimes_section(inputs),
         rank_section(inputs),
@@ -157,15 +159,18 @@ def build_view(
     title: str | None = None,
     prunings: Sequence[Mapping[str, Any]] = (),
     records: Records = (),
+    seen: Seen = (),
+    notes: Sequence[str] = (),
     compare: str | None = None,
 ) -> ReportView:
     """Compute everything that a report on these series shows; series without checkpoints become a note.
 
     `prunings` are results of `dormancy prune`, schema ``dormancy.prune/1``; they get a chapter. `records` hold what
-    each series' run wrote about itself (`dormancy.io.read_training`). `compare` names a setting of their
+    each series' run wrote about itself (`dormancy.io.read_training`), `seen` the convolutions of its last checkpoint
+    (`dormancy.convolutions.see_convolutions`). `notes` are said on top. `compare` names a setting of their
     configurations: then the runs are grouped by it over their seeds. Raises `UsageError` when that cannot be done.
     """
-    inputs = read_inputs(series, records, grouped=compare is not None)
+    inputs = read_inputs(series, records, seen, grouped=compare is not None, notes=notes)
     named = shown(title, 160) if title else None
     if not inputs.runs:
         return _empty_view(inputs, named)

@@ -76,7 +76,7 @@ def test_it_goes_back_to_where_it_was_by_seed_and_actions(env_id: str) -> None:
     ("env_id", "message"),
     [
         ("halfcheetah", "unknown environment 'halfcheetah' .did you mean 'HalfCheetah-v5'"),
-        ("Nothing-v0", "unknown environment 'Nothing-v0' .for example HalfCheetah-v5 or Pendulum-v1"),
+        ("Zzzz-v0", "unknown environment 'Zzzz-v0' .for example HalfCheetah-v5 or Pendulum-v1"),
         ("CartPole-v1", r"CartPole-v1: actions must be vectors here, the environment takes Discrete\(2\)"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("algorithm", ["dqn"])
+@pytest.mark.parametrize("algorithm", ["dqn", "sac"])
 def test_killed_runs_come_to_the_same_end(algorithm: str) -> None:
     paths = os.pathsep.join(str(ROOT / part) for part in (".", "cli", "agents"))
     script = [sys.executable, str(ROOT / "benchmarks" / "durability.py"), "--algorithm", algorithm]

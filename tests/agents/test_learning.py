@@ -1,14 +1,16 @@
 """One gradient step against an independent computation, and what else the agent does between two of them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from dormancy.errors import UsageError
+from dormancy_agents.config import dqn as dqn_values
 from dormancy_agents.config import dqn_config
-from dormancy_agents.dqn import DQN
+from dormancy_agents.dqn import DQN, train
 
 SMALL = {"hidden": (16, 16), "batch_size": 8, "warmup_agent_steps": 50, "agent_steps": 200, "threads": 1}
 
@@ -110,3 +112,38 @@ def test_a_replay_too_large_for_the_memory_is_told_in_one_line() -> None:
     settings = {**SMALL, "replay_capacity": 10**15, "agent_steps": 10**15}
     with pytest.raises(UsageError, match="lower --capacity"):
         DQN(dqn_config("CartPole-v1", settings))
+
+
+@pytest.mark.parametrize(("ratio", "period"), [(0.25, 40), (0.5, 20), (1.0, 10), (2.0, 5)])
+def test_the_target_is_copied_at_its_period_which_follows_the_replay_ratio(
+    ratio: float, period: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[tuple[int, int]] = []
+    monkeypatch.setattr(DQN, "update_target", lambda self: copies.append((self.agent_step, self.gradient_step)))
+    monkeypatch.setitem(dqn_values.CLASSIC_CONTROL, "target_period_agent_steps", 40)  # type: ignore[index]
+    config = dqn_config("CartPole-v1", {**SMALL, "replay_ratio": ratio, "agent_steps": 130, "sample_size": 32})
+    train(config, tmp_path / "run", progress=False)
+    assert [agent_step for agent_step, _ in copies] == list(range(period, 131, period))
+    learning = [gradient_step for agent_step, gradient_step in copies if agent_step >= 50]
+    assert set(np.diff(learning)) == {10}  # as many gradient steps between two copies whatever the ratio
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_double_q_learning_is_an_option(double: bool) -> None:
+    agent = DQN(dqn_config("CartPole-v1", {**SMALL, "double": double}))
+    agent.replay.begin(agent.env.reset())
+    for index in range(60):
+        step = agent.env.step(index % 2)
+        agent.replay.add(index % 2, step.reward, step.terminated, step.truncated, step.observation)
+        if step.terminated:
+            agent.replay.begin(agent.env.reset())
+    with torch.no_grad():
+        agent.target.get_parameter("head.weight").neg_()  # the two networks disagree on every choice
+    batch = agent.batch()
+    with torch.no_grad():
+        ours, theirs = agent.online(batch.next_observations), agent.target(batch.next_observations)
+    rows, chosen = torch.arange(8), (ours if double else theirs).argmax(dim=1)
+    expected = batch.returns + batch.discounts * theirs[rows, chosen]
+    with torch.no_grad():
+        assert torch.allclose(agent._targets(batch), expected)
+    agent.env.close()

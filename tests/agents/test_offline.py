@@ -10,13 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dormancy.errors import SampleError
+from dormancy.errors import SampleError, UsageError
 from dormancy.io import ReplaySample, save_sample
 from dormancy_agents.collect import collect_sample
 from dormancy_agents.config import dqn_config
+from dormancy_agents.dqn import DQN
 from dormancy_agents.envs import make_environment
 from dormancy_agents.offline import Recording, recorded_replay
 from dormancy_agents.replay import Replay
+from dormancy_agents.resume import ResumeStore
 from dormancy_cli.main import run
 from tests.agents.conftest import Run
 
@@ -163,6 +165,39 @@ def test_an_offline_run_never_acts_and_repeats(cartpole_sample: Path, tmp_path: 
     assert [row["gradient_step"] for row in found.rows("learning")] == [24, 49, 74, 99]  # from the first step on
     assert found.description["config"]["offline"] == str(cartpole_sample)
     assert len(found.rows("dormancy")) >= 3
+
+
+@pytest.mark.parametrize(("steps", "capacity"), [(120, 1000), (150, 60)])
+@pytest.mark.parametrize("game", ["CartPole-v1", "MinAtar/Breakout-v1"])
+def test_the_replay_of_another_run_is_taken_as_it_was(game: str, steps: int, capacity: int, tmp_path: Path) -> None:
+    folder = tmp_path / "donor"
+    size = ["--set", "hidden=16", "--set", "batch_size=8", "--sample-size", "16", "--threads", "1", "--n-step", "3"]
+    given_ = ["--env", game, "--steps", str(steps), "--warmup", "100", "--capacity", str(capacity)]
+    assert run(["train", "dqn", *given_, *size, "--out", str(folder), "-q"]) == 0
+    config = dqn_config(game, {"offline": str(folder), "hidden": (16,), "n_step": 3, "batch_size": 8, "threads": 1})
+    agent = DQN(config)
+    donor = ResumeStore(folder / "resume")
+    assert donor.find()
+    known = donor.load()["replay"]
+    assert agent.replay.transitions == steps == known["transitions"]
+    first = agent.replay.newest
+    agent.replay.begin(agent.env.reset())
+    drawn = agent.replay.draw(np.random.default_rng(0), 20_000, 3)
+    assert drawn.max() == first - 1  # the last transition, cut short, and never the new observation
+    assert drawn.min() >= first + 1 - capacity
+    batch = agent.replay.transitions_at(np.array([first - 1]), 3, 0.5)
+    assert batch.discounts.tolist() in ([0.5], [0.0])  # one step, not three: the episode was given up there
+    agent.env.close()
+    offline_ = ["--env", game, "--offline", str(folder), "--steps", "60", *size, "--out", str(tmp_path / "b"), "-q"]
+    assert run(["train", "dqn", *offline_]) == 0
+
+
+def test_a_folder_without_a_replay_says_so(tmp_path: Path) -> None:
+    config = dqn_config("CartPole-v1", {"offline": str(tmp_path)})
+    env = make_environment(config, 0)
+    with pytest.raises(UsageError, match="keeps no replay"):
+        recorded_replay(config, env)
+    env.close()
 
 
 def test_a_missing_recording_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,8 @@ def peek(agent: SAC) -> tuple[dict[str, Array], Array]:
     batch = agent.replay.batch(agent.streams.replay, 32, 1, 0.99)._asdict()
     noise = agent.streams.policy.standard_normal((64, 1), dtype=np.float32).astype(np.float64)
     agent.streams.restore(state)
-    return {name: value.clone().double().numpy() for name, value in batch.items()}, noise
+    tensors = {name: value for name, value in batch.items() if isinstance(value, torch.Tensor)}
+    return {name: value.clone().double().numpy() for name, value in tensors.items()}, noise
 
 
 def test_critics_take_the_step_that_the_equations_ask_for(agent: SAC) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dormancy.io import load_checkpoint, open_sample
 from dormancy.io.training import read_training
+from dormancy_agents.envs import make_continuous
+from dormancy_agents.streams import Streams
 from dormancy_cli.main import run
 from tests.agents.conftest import Run
 
@@ -102,6 +105,48 @@ def test_logging_does_not_move_the_training(tmp_path: Path) -> None:
     often = ["--log-period", "5", "--checkpoint-period", "10", "--set", "metrics_period_agent_steps=3"]
     calm, watched = train(tmp_path / "calm", *short).weights(), train(tmp_path / "watched", *short, *often).weights()
     assert all(bool((calm[name] == watched[name]).all()) for name in calm)
+
+
+def test_a_resumed_run_comes_to_the_same_end(tmp_path: Path) -> None:
+    """Stopped within an episode of MuJoCo, and gone on with."""
+    options = ["--env", "Hopper-v5", "--warmup", "100", "--redo", "--redo-period", "30", "--resume-period", "50"]
+    whole = train(tmp_path / "whole", *options, "--steps", "220")
+    train(tmp_path / "half", *options, "--steps", "130")
+    half = train(tmp_path / "half", *options, "--steps", "220", "--resume")
+    one, other = whole.weights(), half.weights()
+    assert all(bool((one[name] == other[name]).all()) for name in one)
+    assert [row["return"] for row in whole.rows("episode")] == [row["return"] for row in half.rows("episode")]
+
+
+def test_evaluation_plays_the_mean_action_and_leaves_training_alone(tmp_path: Path) -> None:
+    short = ["--env", "Pendulum-v1", "--steps", "200", "--warmup", "100", "--evaluation-episodes", "2"]
+    calm = train(tmp_path / "calm", *short, "--evaluation-period", "0")
+    evaluated = train(tmp_path / "evaluated", *short, "--evaluation-period", "50")
+    one, other = calm.weights(), evaluated.weights()
+    assert all(bool((one[name] == other[name]).all()) for name in one)
+    assert calm.rows("evaluation") == []
+    found = evaluated.rows("evaluation")
+    assert [row["agent_step"] for row in found] == [100, 150, 200]
+    assert all((len(row["returns"]), row["episodes"], row["mean_length"]) == (2, 2, 200.0) for row in found)
+    assert found[0]["mean_return"] == pytest.approx(np.mean(found[0]["returns"]))
+    assert played(evaluated) == pytest.approx(found[-1]["returns"])
+
+
+def played(run: Run) -> list[float]:
+    """Play the last evaluation once more: with the last checkpoint, by hand."""
+    network = load_checkpoint(run.checkpoints[-1]).build()
+    seed = Streams(0).integer("evaluation", 200)
+    env, returns = make_continuous("Pendulum-v1"), []
+    for number in range(2):
+        observation, total, over = env.reset(seed if number == 0 else None), 0.0, False
+        while not over:
+            with torch.inference_mode():
+                mean, _ = network(torch.from_numpy(observation)[None])
+            step = env.step(np.tanh(mean[0].numpy()))
+            observation, total, over = step.observation, total + step.reward, step.truncated
+        returns.append(total)
+    env.close()
+    return returns
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_with_confidence_only_a_change_beyond_doubt_fails(
     dormancy: Dormancy, worse: Path, series_folder: Path, tmp_path: Path
 ) -> None:
     last = tmp_path / "sure.json"
-    arguments = ("--tau", 0, "--confidence", 0.95, "-q")
+    arguments = ("--tau", 0.1, "--confidence", 0.95, "-q")
     assert dormancy("scan", series_folder, *arguments, "-o", last).code == 0
     result = dormancy("scan", worse, *arguments, "--baseline", last, "--fail-increase", 0.1, "--format", "json")
     assert result.code == 1
@@ -178,7 +178,9 @@ def test_with_confidence_only_a_change_beyond_doubt_fails(
 def test_a_baseline_without_replicates_cannot_be_judged_with_confidence(
     dormancy: Dormancy, series_folder: Path, last: Path
 ) -> None:
-    result = dormancy("scan", series_folder, "--tau", 0, "--confidence", 0.9, "--baseline", last, "--fail-increase", 0)
+    result = dormancy(
+        "scan", series_folder, "--tau", 0.1, "--confidence", 0.9, "--baseline", last, "--fail-increase", 0
+    )
     assert result.code == 3
     assert "the baseline was not resampled as --confidence asks" in result.err
 

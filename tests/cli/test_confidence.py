@@ -61,7 +61,7 @@ def test_without_resampling_there_is_no_interval() -> None:
 
 
 def test_a_gate_with_confidence_fails_only_beyond_doubt(dormancy: Dormancy, checkpoint: Path) -> None:
-    result = dormancy("scan", checkpoint, "--tau", 0, "--confidence", 0.95, "--fail-above", 0.3, "--format", "json")
+    result = dormancy("scan", checkpoint, "--tau", 0.1, "--confidence", 0.95, "--fail-above", 0.3, "--format", "json")
     (verdict,) = json.loads(result.out)["gates"]
     low, high = verdict["interval"]
     assert low <= verdict["fraction"] <= high
@@ -85,7 +85,7 @@ def test_all_metrics_are_measured_and_those_that_compare_where_there_is_a_refere
         result = dormancy("scan", checkpoint, "--metrics", "all", *arguments, "--format", "json")
         assert result.code == 0
         names[bool(arguments)] = set(json.loads(result.out)["runs"][0]["scans"][0]["measurements"])
-    assert names[True] == set(METRICS) - {"score"}
+    assert names[True] == set(METRICS) - {"score", "dr3"}  # this sample does not tell what followed
     assert names[True] - names[False] == {"drift", "churn"}
 
 
@@ -93,3 +93,25 @@ def test_a_metric_that_compares_asks_for_a_reference(dormancy: Dormancy, checkpo
     result = dormancy("scan", checkpoint, "--metrics", "drift")
     assert result.code == 2
     assert "--reference CKPT" in result.err
+
+
+def test_where_the_sample_is_too_small_a_gate_is_not_judged(dormancy: Dormancy, checkpoint: Path) -> None:
+    result = dormancy("scan", checkpoint, "--tau", 0, "--confidence", 0.95, "--fail-above", 1, "--format", "json")
+    assert result.code == 3
+    (verdict,) = json.loads(result.out)["gates"]
+    assert (verdict["outcome"], verdict["passed"]) == ("not judged", False)
+    assert "at tau 0 no sample shows that a neuron is silent everywhere" in verdict["message"]
+    assert verdict["interval"][0] == 0
+    few = dormancy("scan", checkpoint, "--tau", 0.05, "--confidence", 0.95, "--fail-above", 1)
+    assert few.code == 3
+    assert "64 transitions are too few for tau 0.05" in few.err
+    assert "take at least 100; or gate without --confidence" in few.err
+
+
+def test_a_lower_end_is_given_where_the_sample_can_tell() -> None:
+    rows = np.random.default_rng(0).standard_normal((100, 4)).astype("float32")
+    found = scan(MLPNetwork(4, 2, hidden=(32,)), rows, (0.3, 0.05, 0.04), metrics=["uncertainty"])
+    assert found.unresolved(0.3) is found.unresolved(0.05) is None
+    assert "take at least 125" in str(found.unresolved(0.04))
+    assert found.interval(0.04).low == 0
+    assert any("take at least 125" in text for text in found.warnings)

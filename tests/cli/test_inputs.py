@@ -69,3 +69,35 @@ def test_a_run_is_named_by_its_folder(run: Path, monkeypatch: pytest.MonkeyPatch
     assert series_name(run / "checkpoints" / "step_1.pt") == "run"
     monkeypatch.chdir(run / "checkpoints")
     assert series_name(Path("step_1.pt")) == "run"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two run folders with all that a run leaves, one of them deeper, and a file that belongs to none."""
+    for folder in ("a", "group/b"):
+        for name in ("run.json", "metrics.jsonl", "samples/step_1.h5", "resume/state.pt", "checkpoints/step_1.pt"):
+            path = tmp_path / "runs" / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+    (tmp_path / "runs" / "README.md").write_text("x")
+    return tmp_path / "runs"
+
+
+def test_two_stars_are_every_folder_below_with_checkpoints(runs: Path) -> None:
+    found = [item for item in expand([f"{runs}/**"]) if isinstance(item, Path)]
+    assert [str(path.relative_to(runs)) for path in found] == [
+        "a/checkpoints/step_1.pt",
+        "group/b/checkpoints/step_1.pt",
+    ]
+    assert len(expand([f"{runs}/**"])) == 2
+
+
+def test_what_a_shell_makes_of_two_stars_is_the_same(runs: Path) -> None:
+    every = sorted(str(path) for folder in ("a", "group/b") for path in (runs / folder).rglob("*"))
+    assert expand([str(runs / "a"), str(runs / "group" / "b"), *every]) == expand([f"{runs}/**"])
+
+
+def test_a_sample_that_is_named_alone_is_still_an_input(runs: Path) -> None:
+    sample = runs / "a" / "samples" / "step_1.h5"
+    assert expand([str(sample)]) == [sample]
+    assert expand([str(sample), str(runs / "group" / "b")])[0] == sample

@@ -80,7 +80,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def wait_for_scans(folder: Path, count: int, process: subprocess.Popen[str]) -> list[Path]:
     """Wait until so many scans are kept; fails where the process ends before."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         found = list(folder.glob("*.scan.json"))
         if len(found) >= count:
@@ -92,7 +92,7 @@ def wait_for_scans(folder: Path, count: int, process: subprocess.Popen[str]) -> 
 
 def is_gone(group: int) -> bool:
     """Whether no process of a group is left, also of those that end a moment later."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
@@ -127,7 +127,7 @@ def test_an_interrupt_is_clean(long_run: Path, tmp_path: Path) -> None:
     process = start(long_run, "-o", output, "--jobs", 2)
     wait_for_scans(partial, 1, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 130
     assert out == ""
     assert err.splitlines() == [

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.cli.runs import Dormancy
@@ -174,3 +176,52 @@ def test_runs_that_differ_in_one_setting_are_compared(dormancy: Dormancy, series
     refused = dormancy("report", tmp_path / "all", "--compare", "sede", "-o", tmp_path / "page.html")
     assert refused.code == 2
     assert refused.err.splitlines()[-1].endswith("(did you mean 'seed'?)")
+
+
+def test_activation_maps_of_chosen_neurons(dormancy: Dormancy, tmp_path: Path) -> None:
+    run = Path(__file__).parents[2] / "fixtures" / "breakout-redo" / "checkpoints" / "step_000042000.pt"
+    page = tmp_path / "page.html"
+    assert dormancy("report", run, "-o", page, "--neurons", "conv2:3,5", "-q").code == 0
+    text = page.read_text()
+    for neuron in (3, 5):
+        assert f'<tr data-of="neurons-1" data-panel="0" data-neuron="{neuron}">' in text
+    assert text.count("asked for") >= 2
+    for given, code, reason in (
+        ("conv9:1", 2, "did you mean 'conv"),
+        ("conv1:64", 2, "numbered 0 to 7"),
+        ("conv1", 2, "write LAYER:NUMBER"),
+    ):
+        refused = dormancy("report", run, "-o", tmp_path / "no.html", "--neurons", given)
+        assert refused.code == code
+        assert reason in refused.err
+    assert not (tmp_path / "no.html").exists()
+
+
+def test_maps_of_a_network_without_convolutions(dormancy: Dormancy, series_folder: Path, tmp_path: Path) -> None:
+    refused = dormancy("report", series_folder, "-o", tmp_path / "no.html", "--neurons", "fc1:1")
+    assert refused.code == 2
+    assert "no convolutions" in refused.err
+    assert dormancy("report", series_folder, "-o", tmp_path / "yes.html").code == 0
+
+
+def test_parquet_holds_what_csv_holds(dormancy: Dormancy, saved: Path, tmp_path: Path) -> None:
+    path, text = tmp_path / "tables.parquet", tmp_path / "tables.csv"
+    assert dormancy("report", saved, "--format", "parquet", "-o", path).code == 0
+    assert dormancy("report", saved, "--format", "csv", "-o", text).code == 0
+    found, expected = pd.read_parquet(path), pd.read_csv(text)
+    assert len(found) > 10
+    assert list(found.columns) == list(expected.columns)
+    assert found["value"].tolist() == expected["value"].tolist()
+    assert found["metric"].tolist() == expected["metric"].tolist()
+
+
+def test_parquet_needs_a_file_and_a_writer(
+    dormancy: Dormancy, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unnamed = dormancy("report", saved, "--format", "parquet")
+    assert (unnamed.code, "--output FILE.parquet" in unnamed.err) == (2, True)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    without = dormancy("report", saved, "--format", "parquet", "-o", tmp_path / "tables.parquet")
+    assert (without.code, without.err.count("\n")) == (2, 1)
+    assert "pip install 'dormancy[parquet]'" in without.err
+    assert not (tmp_path / "tables.parquet").exists()

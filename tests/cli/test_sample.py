@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,38 @@ def test_a_data_set_becomes_a_sample(dormancy: Dormancy, tmp_path: Path) -> None
     assert dormancy("inspect", out).code == 0
     assert dormancy("sample", FOLDER / "tianshou.hdf5", "-o", out).code == 3
     assert dormancy("sample", FOLDER / "tianshou.hdf5", "-o", out, "--force").code == 0
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sb3.pkl", "sb3"), ("dopamine", "dopamine"), ("torchrl", "torchrl")])
+def test_a_replay_memory_becomes_a_sample(dormancy: Dormancy, tmp_path: Path, name: str, kind: str) -> None:
+    done = dormancy("sample", FOLDER / name, "-o", tmp_path / "s.h5")
+    assert done.code == 0, done.err
+    assert f"rows from {kind}: observations" in done.err
+    assert dormancy("inspect", tmp_path / "s.h5").code == 0
+
+
+def test_single_frames_are_stacked_as_told(dormancy: Dormancy, tmp_path: Path) -> None:
+    wrong = dormancy("sample", FOLDER / "dopamine-vectors", "-o", tmp_path / "s.h5")
+    assert (wrong.code, wrong.err.count("\n")) == (3, 1)
+    assert "--frame-stack 1" in wrong.err
+    assert dormancy("sample", FOLDER / "dopamine-vectors", "-o", tmp_path / "s.h5", "--frame-stack", 1).code == 0
+
+
+def test_scan_takes_a_replay_memory_as_it_is(dormancy: Dormancy, tmp_path: Path) -> None:
+    """The scan of the buffer is the scan of the sample made of it."""
+    spec = NetworkSpec("mlp", {"inputs": 4, "outputs": 2, "hidden": [8]})
+    parameters = {name: value.detach() for name, value in build_network(spec).state_dict().items()}
+    save_checkpoint(tmp_path / "random.pt", Checkpoint(spec, parameters))
+    assert dormancy("sample", FOLDER / "sb3.pkl", "-o", tmp_path / "s.h5").code == 0
+    scans = [
+        dormancy("scan", tmp_path / "random.pt", "--sample", sample, "--format", "json")
+        for sample in (FOLDER / "sb3.pkl", tmp_path / "s.h5")
+    ]
+    assert [scan.code for scan in scans] == [0, 0]
+    direct, converted = (json.loads(scan.out)["runs"][0]["scans"][0] for scan in scans)
+    assert direct["layers"] == converted["layers"]
+    assert direct["observations"] == converted["observations"] == 6
+    assert direct["sample"]["format"] == "sb3"
 
 
 def test_what_cannot_be_converted_is_one_line(dormancy: Dormancy, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from dormancy.io import sha256_file
 from dormancy.result import DormancyScan
 from dormancy.scanning import scan_checkpoint
-from tests.cli.runs import Dormancy
+from tests.cli.runs import Dormancy, Outcome
 
 
 def table_rows(out: str) -> dict[str, list[str]]:
@@ -207,3 +207,44 @@ def test_verbose_says_where_numbers_come_from(dormancy: Dormancy, checkpoint: Pa
     out = dormancy("scan", checkpoint, "-v").out
     assert sha256_file(checkpoint) in out
     assert "torch" in out
+
+
+def curves(result: Outcome) -> dict[str, list[float | None]]:
+    (run,) = json.loads(result.out)["runs"]
+    return {name: found["network"] for name, found in run["curves"].items() if found["network"]}
+
+
+def test_along_a_run_drift_is_from_the_first_and_churn_from_the_one_before(
+    dormancy: Dormancy, series_folder: Path
+) -> None:
+    arguments = ("--metrics", "drift,churn", "--format", "json")
+    along = curves(dormancy("scan", series_folder, *arguments))
+    paths = sorted((series_folder / "checkpoints").iterdir())
+    for index, path in enumerate(paths[1:], start=1):
+        for name, reference in (("drift", paths[0]), ("churn", paths[index - 1])):
+            single = dormancy("scan", path, "--reference", reference, *arguments)
+            assert along[name][index] == json.loads(single.out)["runs"][0]["scans"][0]["measurements"][name]["network"]
+    assert along["drift"][0] is along["churn"][0] is None
+
+
+def test_a_checkpoint_that_cannot_be_read_takes_no_other_with_it(
+    dormancy: Dormancy, series_folder: Path, tmp_path: Path, other_network: Callable[[Path], Path]
+) -> None:
+    run = Path(shutil.copytree(series_folder, tmp_path / "run"))
+    (run / "checkpoints" / "step_00000001.pt").write_bytes(b"half a file")
+    result = dormancy("scan", run, "--metrics", "drift,churn", "--format", "json")
+    assert result.code == 4
+    assert len(json.loads(result.out)["failures"]) == 1
+    assert "drift was left out: nothing to compare with" in result.err
+    mixed = Path(shutil.copytree(series_folder, tmp_path / "mixed"))
+    other_network(mixed)
+    assert dormancy("scan", mixed, "--metrics", "drift,churn").code == 0
+
+
+def test_a_metric_that_was_named_and_cannot_be_measured_is_a_failure(
+    dormancy: Dormancy, series_folder: Path, checkpoint: Path
+) -> None:
+    for path in (series_folder, checkpoint):
+        result = dormancy("scan", path, "--metrics", "dr3")
+        assert (result.code, result.out) == (3, "")
+        assert "give a sample that has /next_observations" in result.err

@@ -35,14 +35,15 @@ SAID: dict[str, dict[str, Any]] = {
     "flax_c51.cleanrl_model|": {"activation": "relu"},
     "flax_state.msgpack|": {"activation": "relu"},
     "flax_td3.cleanrl_model|0": {"activation": "relu"},
+    "export_fixed.pt2|": {"activation": "relu"},
     "module_sequence.pt|": {"input_scale": 1 / 255},
 }
 """What no file says must be said: a critic of CleanRL's does not tell its nonlinearity."""
 
 
 def hints(case: str) -> Hints:
-    key = case.partition("|")[2]
-    return Hints(key=key or None, **SAID.get(case, {}))
+    file, _, key = case.partition("|")
+    return Hints(key=key or None, trust=file.startswith(("script", "export")), **SAID.get(case, {}))
 
 
 def load(case: str) -> Checkpoint:

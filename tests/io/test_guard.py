@@ -307,7 +307,7 @@ def test_what_torch_writes_and_is_plain_is_read(tmp_path: Path) -> None:
         ("case", torch_zip(program(PLAIN), extra={"archive/DATA.pkl": program(PLAIN)}), UnsafeFileError),
         ("two roots", torch_zip(program(PLAIN), extra={"other/data.pkl": program(PLAIN)}), UnsafeFileError),
         ("code", torch_zip(program(PLAIN), extra={"archive/code/x.py": b"1"}), UnsafeFileError),
-        ("TorchScript", torch_zip(program(PLAIN), extra={"archive/constants.pkl": b"1"}), FormatError),
+        ("TorchScript", torch_zip(program(PLAIN), extra={"archive/constants.pkl": b"1"}), UnsafeFileError),
         ("terminal", torch_zip(program(PLAIN), extra={"archive/\x1b[2J\u202e\n": b"1"}), UnsafeFileError),
         ("many", hostile.plain_zip({f"archive/data/{n}": b"" for n in range(20_001)}), UnsafeFileError),
         ("no pickle", hostile.plain_zip({"a/b": b"1"}), FormatError),

@@ -26,7 +26,7 @@ from tests.reference import networks as reference
 
 
 def test_every_architecture_is_rebuilt_from_plain_options() -> None:
-    assert list(ARCHITECTURES) == ["impala", "minatar", "mlp", "nature", "sac", "stack"]
+    assert list(ARCHITECTURES) == ["impala", "minatar", "mlp", "nature", "sac", "sequential", "stack"]
     spec = NetworkSpec("nature", {"outputs": 5, "width": 0.25, "padding": "same", "dueling": True})
     assert build_network(spec)(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2, 5)
     assert build_network(NetworkSpec("mlp", {"inputs": 3, "outputs": 2}))(torch.zeros(4, 3)).shape == (4, 2)

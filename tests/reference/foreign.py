@@ -189,6 +189,17 @@ def flax_normed(w: Weights, given: Inputs) -> list[Floats]:
     return [first, relu(layer_norm(w, "LayerNorm_1", affine(w, "Dense_1", first), eps=1e-6))]
 
 
+def program_frames(w: Weights, given: Inputs) -> list[Floats]:
+    first = relu(conv(w, "eye", pixels(given), 4))
+    second = silu(conv(w, "next", np.pad(first, ((0, 0), (0, 0), (1, 1), (1, 1))), 2))
+    return [first, second, elu(affine(w, "body", second.mean(axis=(2, 3))))]
+
+
+def program_critic(w: Weights, given: Inputs) -> list[Floats]:
+    first = np.tanh(affine(w, "first", rows(given)))
+    return [first, relu(affine(w, "second", first))]
+
+
 FORWARD: dict[str, Forward] = {
     "sb3_dqn.zip|q_net": mlp(["q_net.0", "q_net.2"]),
     "sb3_qrdqn.zip|quantile_net": mlp(["quantile_net.0", "quantile_net.2"]),
@@ -220,6 +231,9 @@ FORWARD: dict[str, Forward] = {
     "flax_c51.cleanrl_model|": mlp(["Dense_0", "Dense_1"]),
     "flax_td3.cleanrl_model|0": mlp(["Dense_0", "Dense_1"]),
     "flax_state.msgpack|": flax_normed,
+    **{f"{name}|": program_frames for name in ("script_scripted.pt", "script_traced.pt", "export_frames.pt2")},
+    **{f"{name}|": program_critic for name in ("script_critic.pt", "export_critic.pt2")},
+    "export_fixed.pt2|": mlp(["network.0", "network.2"]),
     "module_sequence.pt|": module_sequence,
     "module_atari.pt|": nature("network", 0, "network.7"),
     "module_agent.pt|actor/body": module_actor,

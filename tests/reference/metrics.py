@@ -211,6 +211,15 @@ def feature_norm(case: Case) -> Expected:
     return Expected(layers={case.names[-1]: float(np.sqrt((case.features**2).sum(1)).mean())})
 
 
+def dr3(case: Case) -> Expected:
+    now, then = case.features, case.net.forward(case.next_x)[1][-1]
+    name, products = case.names[-1], [float(a @ b) for a, b in zip(now, then, strict=True)]
+    norms = [float(np.linalg.norm(a) * np.linalg.norm(b)) for a, b in zip(now, then, strict=True)]
+    cosines = [product / norm for product, norm in zip(products, norms, strict=True) if norm > 0]
+    cosine = float(np.mean(cosines)) if cosines else None
+    return Expected(layers={name: float(np.mean(products))}, detail={"mean_cosine": cosine})
+
+
 def weight_norm(case: Case) -> Expected:
     pairs = zip(case.names, case.net.weights, case.net.biases, strict=False)
     layers = {name: math.sqrt((weight**2).sum() + (bias**2).sum()) for name, weight, bias in pairs}
@@ -260,8 +269,8 @@ def uncertainty(case: Case) -> Expected:
     counts: dict[str, Floats] = {}
     for name, h in case.layers.items():
         observed = scores(h)
-        root = observed**0.4
-        copies = [np.maximum(2 * root - scores(h[rows]) ** 0.4, 0) ** 2.5 for rows in drawn if rows.size]
+        root = np.cbrt(observed)
+        copies = [np.maximum(2 * root - np.cbrt(scores(h[rows])), 0) ** 3 for rows in drawn if rows.size]
         flips[name] = np.mean([(copy <= case.tau) != (observed <= case.tau) for copy in copies], axis=0)
         counts[name] = np.array([(copy <= case.tau).sum() for copy in copies], dtype=float)
     sizes = {name: h.shape[1] for name, h in case.layers.items()}
@@ -315,6 +324,9 @@ def plasticity(case: Case) -> Expected:
     return Expected(network=math.exp(float(np.mean(logs))))
 
 
+NEED_TRANSITIONS = frozenset({"dr3"})
+"""What cannot be told of a sample that does not say what followed."""
+
 REFERENCES: dict[str, Callable[[Case], Expected]] = {
     "score": score,
     "constant": constant,
@@ -328,6 +340,7 @@ REFERENCES: dict[str, Callable[[Case], Expected]] = {
     "pca_rank": _of_spectrum(lambda s: _first(np.cumsum(s**2) / (s**2).sum(), 0.99)),
     "feature_rank": feature_rank,
     "feature_norm": feature_norm,
+    "dr3": dr3,
     "weight_norm": weight_norm,
     "drift": drift,
     "churn": churn,

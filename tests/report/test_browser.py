@@ -17,6 +17,7 @@ from dormancy.io import TrainingRecord
 from dormancy.report import write_html
 from dormancy.series import DormancySeries
 from tests.report.runs import layer, made_up_run, scan_of
+from tests.report.test_convolutions import made_up_view
 
 pytestmark = pytest.mark.browser
 
@@ -42,7 +43,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = [made_up_run("breakout-dqn", 24), made_up_run("breakout-redo", 24, pace=0.05, cured=True)]
-    return write_html(tmp_path_factory.mktemp("report") / "report.html", runs)
+    seen = [made_up_view(run, seed) for seed, run in enumerate(runs)]
+    return write_html(tmp_path_factory.mktemp("report") / "report.html", runs, seen=seen)
 
 
 @pytest.fixture
@@ -175,6 +177,34 @@ def test_a_neuron_can_be_picked_with_the_keyboard(open_page: Opener, report: Pat
     expect(output).to_contain_text("breakout-redo. Neuron 137: ")
     field.fill("9999")
     expect(output).to_contain_text("No neuron 9999: they are numbered 0 to 511.")
+
+
+def test_a_picked_neuron_shows_its_filter_and_its_maps(open_page: Opener, report: Path) -> None:
+    page = open_page(report)
+    row = page.locator("tr[data-of='neurons-0'][data-panel='1']").first
+    neuron, maps = row.get_attribute("data-neuron"), row.locator("img").count()
+    assert neuron is not None
+    page.locator("#neurons-0 select").select_option("1")
+    page.locator("#neurons-0 input").fill(neuron)
+    shown = page.locator("#neurons-0 .close img")
+    expect(shown).to_have_count(1 + maps)
+    expect(page.locator("#neurons-0 .close figcaption").first).to_have_text(re.compile(f"Filter of neuron {neuron}: "))
+    expect(page.locator("#neurons-0 .close figcaption").last).to_have_text(re.compile(rf"Map of neuron {neuron} .*\d"))
+    keep(page, "picked")
+    drawn = {one.get_attribute("data-neuron") for one in page.locator("tr[data-of='neurons-0'][data-panel='1']").all()}
+    other = next(str(one) for one in range(32) if str(one) not in drawn)
+    page.locator("#neurons-0 input").fill(other)
+    expect(shown).to_have_count(1)
+    expect(page.locator("#neurons-0 .close")).to_contain_text(f"--neurons LAYER:{other}")
+    page.locator("#neurons-3 input").fill("5")
+    expect(page.locator("#neurons-3 .close")).to_have_count(0)
+
+
+def test_a_neuron_that_woke_again_can_be_picked(open_page: Opener, tmp_path: Path) -> None:
+    scans = [scan_of(layer("fc1", row), step=k) for k, row in enumerate([[0.0, 2.0], [1.0, 1.0]])]
+    page = open_page(write_html(tmp_path / "r.html", [DormancySeries.of("dqn", scans)]))
+    page.locator("#neurons-0 input").fill("0")
+    expect(page.locator("#neurons-0 output")).to_contain_text("dormant at 1 of 2 checkpoints at tau = 0.1, not now;")
 
 
 def test_the_history_that_is_told_is_that_of_the_series(open_page: Opener, report: Path) -> None:

@@ -32,6 +32,9 @@ class CommonConfig:
     device: str = "cpu"
     threads: Natural = 0
     """CPU threads of PyTorch; 0 leaves its own choice. Results are equal bit for bit only at equal threads."""
+
+    tensorboard: bool = False
+    """Whether rows and scans are also written as TensorBoard's event files. It changes nothing else."""
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     """float32; tf32 lets a GPU round the factors of products; bf16 computes forward passes by autocast.
 
@@ -82,6 +85,9 @@ class CommonConfig:
     checkpoint_period_agent_steps: Count = 250_000
     resume_period_agent_steps: Natural = 50_000
     """How often all that a killed run needs to go on bit for bit is saved; 0 saves none of it, not at the end."""
+    evaluation_period_agent_steps: Natural = 0
+    """How often the agent plays episodes without exploration, in an environment of their own; 0: never."""
+    evaluation_episodes: Count = 30
     sample_size: Count = 1_024
     """Observations per statistics sample; for the rank, at least as many as the last hidden layer has neurons."""
     taus: tuple[float, ...] = (0.0, 0.025, 0.1)
@@ -102,6 +108,10 @@ class CommonConfig:
         smallest = 2 * (self.n_step + 1)
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")
+
+    def for_evaluation(self) -> Self:
+        """Return the configuration of the environment that the agent is evaluated in."""
+        return self
 
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow from others where nobody gave them; `published` is what the presets say."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, final
 
 from dormancy_agents.config.common import CommonConfig
-from dormancy_agents.config.kinds import Count, NonNegative, Positive, Share
+from dormancy_agents.config.kinds import Count, Natural, NonNegative, Positive, Share
 
 __all__ = ["SACConfig", "quick_values", "task_values"]
 
@@ -55,6 +55,7 @@ class SACConfig(CommonConfig):
     # What is logged and kept
     dormancy_period_gradient_steps: Count = 10_000
     checkpoint_period_agent_steps: Count = 100_000
+    evaluation_period_agent_steps: Natural = 10_000
 
     def following(self, published: Self) -> Mapping[str, Any]:
         """Return the values that follow from the recycler: the paper's threshold and period are ReDo's and Reset's."""
@@ -71,12 +72,15 @@ QUICK_MUJOCO: Mapping[str, Any] = {
     "warmup_agent_steps": 2_000,
     "dormancy_period_gradient_steps": 1_000,
     "checkpoint_period_agent_steps": 5_000,
+    "evaluation_period_agent_steps": 5_000,
+    "evaluation_episodes": 5,
 }
 PENDULUM: Mapping[str, Any] = {
     "agent_steps": 20_000,
     "warmup_agent_steps": 1_000,
     "dormancy_period_gradient_steps": 1_000,
     "checkpoint_period_agent_steps": 5_000,
+    "evaluation_period_agent_steps": 5_000,
 }
 """Classic control with vector actions is no task of the paper; its hyper-parameters are kept, the run is shorter."""
 QUICK_PENDULUM: Mapping[str, Any] = {
@@ -84,6 +88,8 @@ QUICK_PENDULUM: Mapping[str, Any] = {
     "hidden": (64, 64),
     "dormancy_period_gradient_steps": 500,
     "checkpoint_period_agent_steps": 1_000,
+    "evaluation_period_agent_steps": 1_000,
+    "evaluation_episodes": 5,
 }
 
 

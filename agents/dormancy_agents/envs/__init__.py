@@ -40,7 +40,8 @@ def make_environment(config: CommonConfig, seed: int) -> Environment:
         return MinAtarEnvironment(config, seed)
     gymnasium = _gymnasium()
     gymnasium.register_envs(_imported("ale_py", "train"))
-    _require_known(config.env_id, gymnasium, "ALE/Breakout-v5 or CartPole-v1")
+    known = [name for name in gymnasium.registry if "/" not in name or name.startswith("ALE/")]
+    _require_known(config.env_id, gymnasium, known, "ALE/Breakout-v5 or CartPole-v1")
     if config.env_id.startswith("ALE/"):
         return AtariEnvironment(config, gymnasium.spec(config.env_id).kwargs["game"], seed)
     return GymnasiumEnvironment(config, gymnasium, seed)
@@ -49,7 +50,8 @@ def make_environment(config: CommonConfig, seed: int) -> Environment:
 def make_continuous(env_id: str, seed: int | None = None) -> ContinuousEnvironment:
     """Build an environment whose actions are vectors; raises `UsageError` as `make_environment` does."""
     gymnasium = _gymnasium()
-    _require_known(env_id, gymnasium, "HalfCheetah-v5 or Pendulum-v1")
+    known = [name for name in gymnasium.registry if "/" not in name]
+    _require_known(env_id, gymnasium, known, "HalfCheetah-v5 or Pendulum-v1")
     return ContinuousEnvironment(env_id, gymnasium, seed)
 
 
@@ -64,14 +66,14 @@ def _imported(module: str, extra: str) -> ModuleType:
         raise UsageError(f"{error.name} is not installed: pip install 'dormancy[{extra}]'") from error
 
 
-def _require_known(env_id: str, gymnasium: ModuleType, examples: str) -> None:
+def _require_known(env_id: str, gymnasium: ModuleType, suited: list[str], examples: str) -> None:
     if env_id not in gymnasium.registry:
-        raise UsageError(f"unknown environment {env_id!r} ({_meant(env_id, list(gymnasium.registry), examples)})")
+        raise UsageError(f"unknown environment {env_id!r} ({_meant(env_id, suited, examples)})")
 
 
 def _meant(env_id: str, known: list[str], examples: str) -> str:
     """Find what was meant also without namespace and version: ``breakout`` is ``ALE/Breakout-v5``."""
-    names = {_bare(name): name for name in known if "/" not in name or name.startswith("ALE/")}
+    names = {_bare(name): name for name in known}
     close = difflib.get_close_matches(_bare(env_id), names, n=1)
     return f"did you mean {names[close[0]]!r}?" if close else f"for example {examples}"
 

@@ -51,6 +51,23 @@
     if (checked) choose(Number(checked.value));
   }
 
+  // --- a page on runs that still train: it loads itself again, and what was chosen outlives that ---------------------
+  const live = document.querySelector(".live");
+  const kept = () => (live && history.state) || {};
+  const remember = (what) => { if (live) history.replaceState({ ...kept(), ...what }, ""); };
+  if (live) {
+    const pause = live.querySelector("input");
+    live.querySelector("label").hidden = false;
+    pause.checked = Boolean(kept().paused);
+    pause.addEventListener("change", () => remember({ paused: pause.checked }));
+    setInterval(() => { if (!pause.checked) location.reload(); }, 1000 * Number(live.dataset.seconds));
+    if (switcher) {
+      const before = all("input", switcher).find((input) => input.value === kept().tau);
+      if (before) { before.checked = true; choose(Number(before.value)); }
+      switcher.addEventListener("change", (event) => remember({ tau: event.target.value }));
+    }
+  }
+
   // --- sorting -----------------------------------------------------------------------------------------------------
   function compare(first, second, down) {
     const [a, b] = [first, second].map((cell) => (cell.dataset.v === undefined ? NaN : Number(cell.dataset.v)));
@@ -172,8 +189,7 @@
     if (!times) return `${name}: never dormant at tau = ${tau}; last ${last}.`;
     let streak = 0;
     while (streak < total && dormant[total - 1 - streak]) streak += 1;
-    const since = `since ${data.unit} ${number(panel.columns[total - streak])}`;
-    const now = streak ? `${since} (${streak} in a row)` : "not now";
+    const now = streak ? `since ${data.unit} ${number(panel.columns[total - streak])} (${streak} in a row)` : "not now";
     return `${name}: dormant at ${times} of ${plural(total, "checkpoint")} at tau = ${tau}, ${now}; last ${last}.`;
   }
   function draw(name, attributes, text = "") {
@@ -198,6 +214,27 @@
     chart.append(draw("text", { x: width, y: height - 2, "text-anchor": "end" }, number(panel.columns[panel.columns.length - 1])));
     return chart;
   }
+  /** The filter and the activation maps of a picked neuron, enlarged: the same pictures that the chapter on them has. */
+  function closeUp(identity, index, neuron) {
+    const ofLayer = `[data-of="${identity}"][data-panel="${index}"]`;
+    if (!document.querySelector(ofLayer)) return [];
+    const made = document.createElement("div");
+    made.className = `close run-${data.figures[identity].panels[index].slot}`;
+    const images = all(`${ofLayer}[data-neuron="${neuron}"] img`);
+    made.append(...images.map((image) => {
+      const figure = document.createElement("figure");
+      const caption = document.createElement("figcaption");
+      caption.textContent = image.alt;
+      figure.append(image.cloneNode(), caption);
+      return figure;
+    }));
+    if (!document.querySelector(`tr${ofLayer}[data-neuron="${neuron}"]`)) {
+      const note = document.createElement("p");
+      note.textContent = `Its activation maps are not in this page: ask for them with --neurons LAYER:${neuron}.`;
+      made.append(note);
+    }
+    return [made];
+  }
   for (const picker of all("form.picker")) {
     const figure = document.getElementById(picker.dataset.figure);
     const rasters = all(".raster", figure);
@@ -206,7 +243,7 @@
     const select = picker.elements.panel;
     const panels = data.figures[picker.dataset.figure].panels;
     const scale = data.scales.neurons;
-    let kept = null;
+    let chosen = null;
     picker.hidden = false;
     picker.addEventListener("submit", (event) => event.preventDefault());
 
@@ -229,10 +266,13 @@
       return levels;
     }
     function keep(index, row) {
-      kept = [index, row];
+      chosen = [index, row];
+      remember({ [picker.dataset.figure]: [index, panels[index].rows[row]] });
       input.value = panels[index].rows[row];
       if (select) select.value = index;
       input.max = panels[index].rows.length - 1;
+      all(".close", picker).forEach((old) => old.remove());
+      picker.append(...closeUp(picker.dataset.figure, index, panels[index].rows[row]));
       return tell(index, row);
     }
     rasters.forEach((raster, index) => {
@@ -243,7 +283,7 @@
         const where = `${data.unit} ${number(panels[index].columns[column])}`;
         showTip([`neuron ${panels[index].rows[row]}`, `${where}: ${scoreWords(levels[column], scale)}`], event.clientX, event.clientY);
       });
-      image.addEventListener("pointerleave", () => { hideTip(); if (kept) tell(...kept); });
+      image.addEventListener("pointerleave", () => { hideTip(); if (chosen) tell(...chosen); });
       image.addEventListener("click", (event) => keep(index, place(event, image, panels[index])[0]));
     });
     picker.addEventListener("input", () => {
@@ -252,7 +292,12 @@
       if (row >= 0) keep(index, row);
       else output.textContent = `No neuron ${input.value}: they are numbered 0 to ${panels[index].rows.length - 1}.`;
     });
-    if (switcher) switcher.addEventListener("change", () => { if (kept) tell(...kept); });
+    if (switcher) switcher.addEventListener("change", () => { if (chosen) tell(...chosen); });
+    const before = kept()[picker.dataset.figure];
+    if (before && panels[before[0]]) {
+      const row = panels[before[0]].rows.indexOf(before[1]);
+      if (row >= 0) keep(before[0], row);
+    }
   }
 
   // --- overlap of two checkpoints ---------------------------------------------------------------------------------
