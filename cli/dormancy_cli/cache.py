@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -73,6 +72,8 @@ def _asked(task: Task) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
+    import platform
+
     import numpy as np
     import torch
 

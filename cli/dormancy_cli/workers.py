@@ -7,14 +7,12 @@ pipe of its own, so it is always known who works on what; when this process is k
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
 import traceback
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from typing import Any, TypeAlias, final
 
 from dormancy.errors import DormancyError, InputError
@@ -102,6 +100,8 @@ class _Worker:
     """A process and what it is working on."""
 
     def __init__(self, threads: int) -> None:
+        import multiprocessing  # not at the top: `dormancy --help` needs none of it
+
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
@@ -188,6 +188,8 @@ class _Pool:
 
     def _listen(self) -> None:
         """Wait for at least one answer. Raises an error that is not about an input alone."""
+        from multiprocessing.connection import wait
+
         ready = wait([worker.connection for worker in self._busy])
         for worker in [each for each in self._busy if each.connection in ready]:
             index, answer = worker.index, worker.take()
