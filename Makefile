@@ -16,7 +16,7 @@ RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example fixtures test test-slow test-browser test-sb3 test-durability check bench bench-metrics format clean
+.PHONY: help demo example fixtures fixtures-samples test test-slow test-browser test-sb3 test-durability check bench bench-metrics format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -52,7 +52,8 @@ test-slow: $(VENV)/.installed-dev  ## run the tests that take minutes
 	$(PYTEST) -m slow
 
 test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless Chromium
-	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		apt-get install --yes --no-install-recommends chromium || { \
 		echo "error: no Chromium found; install one (Debian, Ubuntu: apt-get install chromium) and try again" >&2; exit 1; }
 	$(PYTEST) -m browser
 
@@ -64,6 +65,7 @@ test-durability: $(VENV)/.installed-dev  ## kill trainers at 50 points each, fil
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn --kills 50 --signals 10 --full-disks 10
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn-atari --kills 10 --signals 2
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm drq --kills 50 --signals 10
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm sac --kills 50 --signals 10
 
 check: $(VENV)/.installed-dev  ## ruff, mypy --strict, the import contract, doctests
 	$(BIN)/ruff check .
@@ -87,6 +89,13 @@ fixtures: $(BIN)/python  ## write fixtures/foreign with the real libraries, in a
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_modules.py
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_flax.py
 	OMP_NUM_THREADS=1 $(VENV)-fixtures/bin/python fixtures/make_programs.py
+
+fixtures-samples: $(BIN)/python  ## write fixtures/samples with the real libraries, in an environment of their own
+	$(PYTHON) -m venv $(VENV)-samples
+	$(VENV)-samples/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints/ci.txt torch 'minari[create,hdf5]==0.5.4' \
+	    tianshou==0.5.1 stable-baselines3==2.9.2 torchrl==0.14.1 gymnasium gin-config absl-py
+	$(VENV)-samples/bin/python -m pip install --quiet $(PIP_ARGS) --no-deps dopamine-rl==4.1.2
+	OMP_NUM_THREADS=1 $(VENV)-samples/bin/python fixtures/make_samples.py
 
 format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff check --fix .

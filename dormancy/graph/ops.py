@@ -72,6 +72,7 @@ _MOVES = _packets(
     " upsample_nearest2d _reshape_alias"
 )
 _COPIES = _packets("clone _to_copy detach alias contiguous lift_fresh")
+_CONVOLUTIONS = _packets("convolution _convolution")  # traced programs call the second
 _NORMS = _packets("native_layer_norm native_group_norm _fused_rms_norm")
 _PER_CHANNEL = _packets(
     "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm"
@@ -124,8 +125,8 @@ def weight_arguments(packet: Packet, arguments: Sequence[Any]) -> WeightArgument
         return WeightArguments(arguments[0], arguments[1], None, 1, 0, -1)
     if packet is aten.linear:
         return WeightArguments(arguments[0], arguments[1], arguments[2] if len(arguments) > 2 else None, 0, 1, -1)
-    if packet is aten.convolution:
-        data, weight, bias, *_, transposed, _, groups = arguments
+    if packet in _CONVOLUTIONS:
+        data, weight, bias, _, _, _, transposed, _, groups, *_ = arguments
         if transposed and groups > 1:
             return None
         outputs, inputs = (1, 0) if transposed else (0, 1)
@@ -154,7 +155,9 @@ def kind_of(overload: Any, arguments: Sequence[Any]) -> Kind:
 
 
 def operation_name(overload: Any) -> str:
-    """Return an operator's name without its in-place underscore ("add")."""
+    """Return an operator's name without its in-place underscore ("add"); both convolutions have one name."""
+    if overload.overloadpacket in _CONVOLUTIONS:
+        return "convolution"
     return str(overload.overloadpacket.__name__).rstrip("_")
 
 

@@ -9,7 +9,6 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 from torch.jit._fuser import optimized_execution
-from torch.utils._python_dispatch import TorchDispatchMode
 
 __all__ = ["Program"]
 
@@ -47,8 +46,7 @@ class Program(nn.Module):
         like = self._dtype or next(self.parameters()).dtype
         inputs = [(observations if self.input_scale == 1.0 else observations * self.input_scale).to(like)]
         inputs += [] if actions is None else [actions.to(next(self.parameters()).dtype)]
-        plain: Any = _Plain
-        with optimized_execution(False), plain():
+        with optimized_execution(False):
             return self._held[0](*inputs)
 
     def copied(self, input_scale: float) -> Program:
@@ -73,13 +71,3 @@ def _owner(root: nn.Module, name: str) -> tuple[nn.Module, str]:
             root.add_module(step, nn.Module())
         root = root.get_submodule(step)
     return root, last
-
-
-class _Plain(TorchDispatchMode):
-    """Calls a traced convolution by its common name, under which the trace of neurons knows it."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Pass on every operation; of a traced convolution the arguments that say how to compute it are left out."""
-        if func is torch.ops.aten._convolution.default:
-            return torch.ops.aten.convolution.default(*args[:9])
-        return func(*args, **(kwargs or {}))
