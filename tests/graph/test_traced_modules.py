@@ -1,4 +1,4 @@
-"""A network that was traced by TorchScript is the network that it was traced from: the same neurons, the same columns."""
+"""A network that TorchScript traced is the network it was traced from: the same neurons, the same columns."""
 
 import numpy as np
 import pytest
