@@ -137,8 +137,8 @@ def _floor_warning(probe: Probe) -> Iterator[str]:
     floored = [layer.name for layer in probe.graph if layer.activation in FLOORED]
     if floored:
         yield (
-            f"{', '.join(floored)}: on leaky ReLU a 95 % interval held the truth in as few as 58 % of simulated samples, "
-            "where silent units score just below tau; judge by `dead`, or by a tau away from that floor"
+            f"{', '.join(floored)}: on leaky ReLU a 95 % interval held the truth in as few as 58 % of simulated "
+            "samples, where silent units score just below tau; judge by `dead`, or by a tau away from that floor"
         )
 
 
