@@ -416,14 +416,14 @@ def _() -> tuple[nn.Module, Any]:
     def quick_gelu(y: Tensor) -> Tensor:
         return y * torch.sigmoid(1.702 * y)
 
-    def in_place(y: Tensor) -> Tensor:
-        return y.mul_(torch.tanh(F.softplus(y)))
+    def mish(y: Tensor) -> Tensor:
+        return y * torch.tanh(F.softplus(y))
 
     def gelu(y: Tensor) -> Tensor:
         return 0.5 * y * (1.0 + torch.tanh(0.797885 * y))
 
     def forward(m: Any, x: Tensor) -> Tensor:
-        hidden = gelu(m.third(in_place(m.second(quick_gelu(m.first(x))))))
+        hidden = gelu(m.third(mish(m.second(quick_gelu(m.first(x))))))
         return m.head(hidden.flatten(1))
 
     children = {"first": nn.Conv2d(3, 5, 3), "second": nn.Conv2d(5, 6, 1), "third": nn.Conv2d(6, 4, 1)}

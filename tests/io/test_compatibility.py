@@ -13,7 +13,9 @@ from dormancy.io.templates import TRUNKS
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
 ROWS = [
-    line for line in TEXT.splitlines() if line.startswith("| ") and not line.startswith(("| file", "| templ", "| flag"))
+    line
+    for line in TEXT.splitlines()
+    if line.startswith("| ") and not line.startswith(("| file", "| templ", "| flag", "| what"))
 ]
 
 

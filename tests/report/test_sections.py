@@ -41,7 +41,8 @@ def test_curves_are_the_fractions_of_the_series(inputs: Inputs) -> None:
 def test_intervals_of_scans_that_resampled_are_bands() -> None:
     """Ten replicates of 4 neurons, of which 1 is dormant in the sample: 0 to 2 are so in a replicate."""
     counts = [0, 1, 1, 1, 1, 1, 1, 1, 1, 2]
-    detail = {"at": [{"tau": 0.1, "dormant": {"": counts, "fc1": counts}, "sample_size": []}]}
+    at = {"tau": 0.1, "dormant": {"": counts, "fc1": counts}, "sample_size": []}
+    detail = {"by": "transition", "clusters": 1000, "at": [at]}
     resampled = {"uncertainty": Measurement(layers={"fc1": 0.1}, network=0.1, detail=detail)}
     scores = layer("fc1", [0.0, 1.0, 1.0, 2.0])
     scans = [scan_of(scores, step=0), scan_of(scores, step=1, measurements=resampled)]
