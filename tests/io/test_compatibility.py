@@ -12,11 +12,8 @@ from dormancy.io.templates import TRUNKS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
-ROWS = [
-    line
-    for line in TEXT.splitlines()
-    if line.startswith("| ") and not line.startswith(("| file", "| templ", "| flag", "| what"))
-]
+HEADS = ("| file", "| templ", "| flag", "| what")
+ROWS = [line for line in TEXT.splitlines() if line.startswith("| ") and not line.startswith(HEADS)]
 
 
 def cells(row: str) -> list[str]:
