@@ -51,11 +51,12 @@ test: $(VENV)/.installed-dev  ## run the tests and doctests, without those that 
 test-slow: $(VENV)/.installed-dev  ## run the tests that take minutes
 	$(PYTEST) -m slow
 
-test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless Chromium
+test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless Chromium; pictures of it go to screenshots/
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || \
 		apt-get install --yes --no-install-recommends chromium || { \
 		echo "error: no Chromium found; install one (Debian, Ubuntu: apt-get install chromium) and try again" >&2; exit 1; }
-	$(PYTEST) -m browser
+	@mkdir -p screenshots
+	DORMANCY_SCREENSHOTS=screenshots $(PYTEST) -m browser
 
 test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3, which is installed for it
 	$(PIP) -e '.[sb3]'
@@ -102,4 +103,4 @@ format: $(VENV)/.installed-dev  ## repair what ruff can repair
 	$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made, save the virtual environment
-	rm -rf demo dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf demo screenshots dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
