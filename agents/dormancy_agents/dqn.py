@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dormancy_agents.agent import learner_state, load_learner_state
-from dormancy_agents.ahead import Ahead
 from dormancy_agents.captured import GradientStep
 from dormancy_agents.config import DiscreteConfig, DQNConfig
 from dormancy_agents.envs import RecordedEnvironment, make_environment
@@ -21,7 +20,7 @@ from dormancy_agents.fixed import first_network, fixed_targets
 from dormancy_agents.interventions import Interventions, Row, Statistics
 from dormancy_agents.layout import channels_last, to_device
 from dormancy_agents.offline import learn_offline, recorded_replay
-from dormancy_agents.replay import Batch, Positions, Replay
+from dormancy_agents.replay import Batch, Replay
 from dormancy_agents.schedules import epsilon_at, gradient_steps_due
 from dormancy_agents.session import Outcome, Session
 from dormancy_agents.setup import adam, autocast, empty_replay, graph_kind, network_spec, prepare_device
@@ -98,15 +97,10 @@ class DQN:
         self.interventions = Interventions(config, self.online, [self.optimizer], self.streams.integer("recycling"))
         kind = "none" if config.targets == "random-values" else graph_kind(config)  # those are drawn on the host
         self._take_gradient_step = GradientStep(self._update, [self.optimizer], kind)
-        self._ahead = Ahead(self.replay, self.streams.replay, config.batch_size, config.n_step, self._look_up)
-        self._threads = torch.get_num_threads()
         self.agent_step = self.gradient_step = 0
 
     def act(self, observation: NDArray[Any]) -> int:
         """Choose an action, epsilon-greedily."""
-        if self.config.overlap and self.agent_step >= self.config.warmup_agent_steps:
-            torch.set_num_threads(1)
-            self._ahead.begin(self._agent_steps_to_learning())
         return self._epsilon_greedy(observation, self.epsilon(), self.streams.exploration)
 
     def evaluation_action(self, observation: NDArray[Any], rng: np.random.Generator) -> int:
@@ -134,49 +128,34 @@ class DQN:
         """Return the reward to learn from: clipped to [-1, 1] where the configuration says so."""
         return max(-1.0, min(1.0, reward)) if self.config.clip_rewards else reward
 
-    def gradient_steps_due(self, later: int = 0) -> int:
-        """Return how many gradient steps the agent steps so far call for, or those after as many as `later` more."""
+    def gradient_steps_due(self) -> int:
+        """Return how many gradient steps the agent steps so far call for."""
         warmup, ratio = self.config.warmup_agent_steps, self.config.replay_ratio
-        return gradient_steps_due(self.agent_step + later, warmup=warmup, replay_ratio=ratio)
-
-    def _agent_steps_to_learning(self) -> int:
-        steps = 1
-        while self.gradient_steps_due(steps) <= self.gradient_step:
-            steps += 1
-        return steps
+        return gradient_steps_due(self.agent_step, warmup=warmup, replay_ratio=ratio)
 
     def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step on a batch of the replay and return its loss."""
-        losses = self._learn_overlapped() if self.config.overlap else self._take_gradient_step(self.batch())
+        losses = self._take_gradient_step(self.batch())
         self.gradient_step += 1
         return losses
 
-    def _learn_overlapped(self) -> Mapping[str, Tensor]:
-        # What could not be looked up ahead is looked up now, on one core as well: the same sums in the same order.
-        batch, targets = self._ahead.take() or self._look_up(None)
-        torch.set_num_threads(self._threads)
-        return self._update(batch, targets)
+    def batch(self) -> Batch:
+        """Draw the transitions of a gradient step."""
+        config = self.config
+        return self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
 
-    def batch(self, positions: Positions | None = None) -> Batch:
-        """Return the transitions of a gradient step, drawn now unless `positions` were drawn before."""
-        config, replay = self.config, self.replay
-        if positions is None:
-            positions = replay.draw(self.streams.replay, config.batch_size, config.n_step)
-        return replay.transitions_at(positions, config.n_step, config.gamma)
-
-    def _update(self, batch: Batch, targets: Tensor | None = None) -> dict[str, Tensor]:
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
         with autocast(self.config):
-            loss = self._loss(self.online(batch.observations), batch, targets)
+            loss = self._loss(self.online(batch.observations), batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return {"loss": loss.detach()}
 
-    def _loss(self, values: Tensor, batch: Batch, targets: Tensor | None = None) -> Tensor:
+    def _loss(self, values: Tensor, batch: Batch) -> Tensor:
         if self.fixed is not None:
             return self.fixed.loss(values.float(), batch)
-        targets = self._targets(batch) if targets is None else targets
-        return td_loss(values.float(), batch.actions, targets, self.config.huber_delta)
+        return td_loss(values.float(), batch.actions, self._targets(batch), self.config.huber_delta)
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> Tensor:
@@ -184,11 +163,6 @@ class DQN:
         if not self.config.double:
             return max_target(batch.returns, batch.discounts, next_values)
         return double_target(batch.returns, batch.discounts, next_values, self.online(batch.next_observations).float())
-
-    def _look_up(self, positions: Positions | None) -> tuple[Batch, Tensor]:
-        batch = self.batch(positions)
-        with autocast(self.config):
-            return batch, self._targets(batch)
 
     def intervene(self) -> Iterator[Row]:
         """Let recycling and pruning count this gradient step; give what they did."""
@@ -207,7 +181,6 @@ class DQN:
 
     def update_target(self) -> None:
         """Copy the online network into the target network."""
-        self._ahead.cancel()
         self.target.load_state_dict(self.online.state_dict())
 
     def logged(self) -> Mapping[str, float]:
@@ -220,6 +193,5 @@ class DQN:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a saved run, bit for bit."""
-        self._ahead.cancel()
         load_learner_state(self, state)
         self._take_gradient_step.forget()

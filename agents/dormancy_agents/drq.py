@@ -13,7 +13,7 @@ from dormancy_agents.augment import augmented
 from dormancy_agents.config import DrQConfig
 from dormancy_agents.dqn import DQN
 from dormancy_agents.offline import learn_offline
-from dormancy_agents.replay import Batch, Positions
+from dormancy_agents.replay import Batch
 from dormancy_agents.session import Outcome, Session
 
 __all__ = ["DrQ", "train"]
@@ -65,9 +65,9 @@ class DrQ(DQN):
 
     config: DrQConfig
 
-    def batch(self, positions: Positions | None = None) -> Batch:
-        """Return the transitions of a gradient step, both observations of each augmented independently."""
-        batch = super().batch(positions)
+    def batch(self) -> Batch:
+        """Draw the transitions of a gradient step, both observations of each augmented independently."""
+        batch = super().batch()
         if not self.config.augmentation:
             return batch
         rng = self.streams.at("augmentation", self.gradient_step)

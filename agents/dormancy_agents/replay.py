@@ -181,40 +181,26 @@ class Replay:
 
     def draw(self, rng: np.random.Generator, size: int, steps: int = 1) -> Positions:
         """Draw positions uniformly, with replacement, among those that have an action and `steps` steps to follow."""
-        return self._drawn(rng, size, steps, self._newest)
-
-    def draw_ahead(self, rng: np.random.Generator, size: int, steps: int, newest: int) -> Positions | None:
-        """Draw as `draw` will when `newest` is the newest position, if no episode ends until then.
-
-        None where that cannot be known yet: within an episode that is over, and when rows are needed that are still to
-        be written. What was drawn from `rng` is then of no use.
-        """
-        if self._ended:
-            return None
-        positions = self._drawn(rng, size, steps, newest)
-        return positions if int(positions.max()) + steps <= self._newest else None
-
-    def _drawn(self, rng: np.random.Generator, size: int, steps: int, newest: int) -> Positions:
-        low, high = self._range(newest)
+        low, high = self._range()
         positions = rng.integers(low, high, size)
-        while (unusable := ~self._usable(positions, steps, newest)).any():
+        while (unusable := ~self._usable(positions, steps)).any():
             positions[unusable] = rng.integers(low, high, int(unusable.sum()))
         return positions
 
-    def _range(self, newest: int) -> tuple[int, int]:
+    def _range(self) -> tuple[int, int]:
         """Return the positions between which stacks are whole; raise `UsageError` when nothing can be drawn."""
-        oldest = max(self._lost, newest + 1 - self.capacity)
+        oldest = max(self._lost, self._newest + 1 - self.capacity)
         low = 0 if oldest == 0 else oldest + self._depth - 1
         if self.transitions == 0:
             raise UsageError("the replay holds no transition yet; lengthen the warm-up")
-        return low, newest
+        return low, self._newest
 
-    def _usable(self, positions: Positions, steps: int, newest: int) -> NDArray[np.bool_]:
-        taken = self._acted[positions % self.capacity] | (positions >= self._newest)
+    def _usable(self, positions: Positions, steps: int) -> NDArray[np.bool_]:
+        taken = self._acted[positions % self.capacity]
         if steps == 1 or self._ended:
             return np.asarray(taken)
         episode_start = self._newest - self._age[self._newest % self.capacity]
-        return np.asarray(taken & ((positions + steps <= newest) | (positions < episode_start)))
+        return np.asarray(taken & ((positions + steps <= self._newest) | (positions < episode_start)))
 
     def batch(self, rng: np.random.Generator, size: int, steps: int, gamma: float) -> Batch:
         """Draw transitions to learn from: `steps`-step returns that stop at the end of an episode."""

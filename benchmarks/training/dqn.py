@@ -6,7 +6,7 @@ the median over the pairs. What is measured on our side is `dormancy train` itse
     python benchmarks/train.py dqn --sb3-python ~/sb3/bin/python        # at replay ratios .25 and 1
     python benchmarks/train.py dqn --precision bf16 --replay-ratio 1
     python benchmarks/train.py dqn --alone --costs                      # ours only; what logging and ReDo cost
-    python benchmarks/train.py dqn --against overlap=true --replay-ratio .25
+    python benchmarks/train.py dqn --against precision=bf16 --replay-ratio 1
 
 The other environment needs `pip install stable-baselines3 ale-py opencv-python-headless`; without --sb3-python they are
 expected in this one. On a machine that is not idle, trust the ratios, not the rates.

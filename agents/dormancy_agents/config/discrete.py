@@ -41,12 +41,6 @@ class DiscreteConfig(CommonConfig):
     offline: str = ""
     """A sample of consecutive steps, or a run folder: learn from what is recorded there and never act (Fig. 4)."""
 
-    overlap: bool = False
-    """On a CPU with replay ratios up to 1/3: look up the next batch's targets on a second core while one acts.
-
-    Learns from the same transitions in the same order; at one thread, equal bit for bit to taking turns.
-    """
-
     # Exploration
     epsilon_final: Share = 0.01
     epsilon_decay_agent_steps: Natural = 250_000
@@ -70,8 +64,6 @@ class DiscreteConfig(CommonConfig):
         smallest = 2 * (self.n_step + self.frame_stack)
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")
-        if self.overlap and self.device != "cpu":
-            raise UsageError(f"overlap is for --device cpu; {self.device} works beside the environment anyway")
         if self.arch == "mlp" and self.dueling:
             raise UsageError("dueling is an option of convolutional networks, not of the mlp")
         if self.arch != "nature" and self.padding != "valid":
