@@ -32,11 +32,11 @@ def test_later_ones_win() -> None:
     layers = [Layer("file", {"gamma": 0.1, "n_step": 2, "seed": 4}), Layer("flag", {"gamma": 0.2, "n_step": 3})]
     resolved = resolve(DQN, "CartPole-v1", [*layers, Layer("--set", {"gamma": 0.3})], "quick")
     config, origins = resolved.config, resolved.origins
-    assert (config.gamma, config.n_step, config.seed, config.agent_steps) == (0.3, 3, 4, 20_000)
+    assert (config.gamma, config.n_step, config.seed, config.agent_steps) == (0.3, 3, 4, 30_000)
     assert [origins[name] for name in ("gamma", "n_step", "seed", "agent_steps")] == [
         "--set", "flag", "file", "preset quick",
     ]  # fmt: skip
-    assert (origins["clip_rewards"], origins["huber_delta"]) == ("for CartPole-v1", "default")
+    assert (origins["clip_rewards"], origins["weight_decay"]) == ("for CartPole-v1", "default")
 
 
 def test_what_follows_says_so() -> None:

@@ -73,22 +73,24 @@ QUICK_MINATAR: Mapping[str, Any] = {
     "checkpoint_period_agent_steps": 20_000,
 }
 QUICK_CLASSIC_CONTROL: Mapping[str, Any] = {
-    "agent_steps": 20_000,
-    "hidden": (128, 128),
+    "agent_steps": 30_000,
+    "hidden": (256, 256),
+    "batch_size": 64,
     "double": True,
     "learning_rate": 5e-4,
-    "adam_epsilon": 1e-8,
-    "n_step": 3,
-    "replay_ratio": 1.0,
-    "target_period_agent_steps": 150,
+    "adam_epsilon": 1e-3,
+    "huber_delta": 1_000.0,
+    "n_step": 20,
+    "replay_ratio": 0.5,
     "warmup_agent_steps": 1_000,
-    "epsilon_final": 0.05,
-    "epsilon_decay_agent_steps": 6_000,
+    "epsilon_final": 0.02,
+    "epsilon_decay_agent_steps": 8_000,
     "dormancy_period_gradient_steps": 500,
-    "checkpoint_period_agent_steps": 2_000,
-    "resume_period_agent_steps": 2_000,
+    "checkpoint_period_agent_steps": 3_000,
+    "resume_period_agent_steps": 3_000,
 }
-"""Values of our own: four times as many gradient steps as Dopamine's, returns of three steps, double Q-learning."""
+"""Values of our own that solve CartPole-v1: returns of 20 steps, double Q-learning, the squared error (rewards are not
+clipped, returns reach 100: Huber's loss would bound nearly every gradient) and an Adam that takes small steps."""
 
 
 def task_values(env_id: str) -> Mapping[str, Any]:
