@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast, final
+from typing import Any, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from dormancy.networks import NetworkSpec, SACNetwork, build_network
 from dormancy_agents.agent import learner_state, load_learner_state
+from dormancy_agents.captured import GradientStep
 from dormancy_agents.config import SACConfig
 from dormancy_agents.envs import RecordedEnvironment, make_environment
 from dormancy_agents.interventions import Interventions, Row, Statistics
-from dormancy_agents.replay import Batch, Replay
+from dormancy_agents.layout import to_device
+from dormancy_agents.replay import Replay
 from dormancy_agents.schedules import gradient_steps_due
 from dormancy_agents.session import Outcome, Session
-from dormancy_agents.setup import adam, autocast, empty_replay, prepare_device
+from dormancy_agents.setup import adam, autocast, empty_replay, graph_kind, prepare_device
 from dormancy_agents.soft import actor_loss, critic_loss, soft_target, squashed_sample, temperature_loss
 from dormancy_agents.streams import Streams
 
@@ -66,6 +68,18 @@ def train(config: SACConfig, out: Path, *, progress: bool = True, resume: bool =
     return session.outcome
 
 
+class Drawn(NamedTuple):
+    """What a gradient step is computed from: transitions, and standard normal numbers of shape (batch, actions)."""
+
+    observations: Tensor
+    actions: Tensor
+    returns: Tensor
+    discounts: Tensor
+    next_observations: Tensor
+    next_noise: Tensor
+    noise: Tensor
+
+
 @final
 class SAC:
     """All that changes while SAC trains: networks, optimizers, replay, environment, random streams, counters."""
@@ -82,6 +96,7 @@ class SAC:
         self.replay: Replay = empty_replay(config, self.env)
         networks = self.optimizers.values()
         self.interventions = Interventions(config, self.network, networks, self.streams.integer("recycling"))
+        self._take_gradient_step = GradientStep(self._update, list(networks), graph_kind(config))
         self.agent_step = self.gradient_step = 0
 
     def _make_networks(self) -> None:
@@ -127,7 +142,7 @@ class SAC:
     def _normal(self, rng: np.random.Generator, rows: int) -> Tensor:
         """Draw standard normal numbers, (rows, actions)."""
         drawn = rng.standard_normal((rows, self.env.actions), dtype=np.float32)
-        return torch.from_numpy(drawn).to(self.config.device)
+        return to_device(drawn, self.config.device)
 
     def gradient_steps_due(self) -> int:
         """Return how many gradient steps the agent steps so far call for."""
@@ -136,27 +151,43 @@ class SAC:
 
     def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step of the critics, then one of actor and temperature, on one batch of the replay."""
-        config = self.config
-        batch = self.replay.batch(self.streams.replay, config.batch_size, config.n_step, config.gamma)
-        temperature = self.log_temperature.detach().exp()
-        noise = self._normal(self.streams.policy, 2 * config.batch_size).chunk(2)
+        drawn = self._draw(self.streams.replay, self.streams.policy, self.config.batch_size)
+        losses = self._take_gradient_step(drawn)
+        self.gradient_step += 1
+        return losses
 
-        targets = self._targets(batch, temperature, noise[0])
-        critics = critic_loss(self._values(self.network, batch.observations, batch.actions), targets)
+    def _draw(self, replay: np.random.Generator, policy: np.random.Generator, size: int) -> Drawn:
+        config = self.config
+        batch = self.replay.batch(replay, size, config.n_step, config.gamma)
+        next_noise, noise = self._normal(policy, 2 * size).chunk(2)
+        return Drawn(
+            batch.observations,
+            batch.actions,
+            batch.returns,
+            batch.discounts,
+            batch.next_observations,
+            next_noise,
+            noise,
+        )
+
+    def _update(self, drawn: Drawn) -> dict[str, Tensor]:
+        temperature = self.log_temperature.detach().exp()
+
+        values = self._values(self.network, drawn.observations, drawn.actions)
+        critics = critic_loss(values, self._targets(drawn, temperature))
         self._descend("critics", critics, self.critics)
 
-        actions, log_density = squashed_sample(*self._policy(batch.observations), noise[1])
-        actor = actor_loss(log_density, self._values(self.network, batch.observations, actions), temperature)
+        actions, log_density = squashed_sample(*self._policy(drawn.observations), drawn.noise)
+        actor = actor_loss(log_density, self._values(self.network, drawn.observations, actions), temperature)
         steer = temperature_loss(self.log_temperature, log_density, self.target_entropy)
         self._descend("actor", actor + steer, self.actor_and_temperature)
-        self.gradient_step += 1
         return {"loss": critics.detach(), "actor_loss": actor.detach(), "entropy": -log_density.detach().mean()}
 
     @torch.no_grad()
-    def _targets(self, batch: Batch, temperature: Tensor, noise: Tensor) -> Tensor:
-        actions, log_density = squashed_sample(*self._policy(batch.next_observations), noise)
-        values = self._values(self.target, batch.next_observations, actions)
-        return soft_target(batch.returns[:, None], batch.discounts[:, None], values, log_density, temperature)
+    def _targets(self, drawn: Drawn, temperature: Tensor) -> Tensor:
+        actions, log_density = squashed_sample(*self._policy(drawn.next_observations), drawn.next_noise)
+        values = self._values(self.target, drawn.next_observations, actions)
+        return soft_target(drawn.returns[:, None], drawn.discounts[:, None], values, log_density, temperature)
 
     def _policy(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(self.config):
@@ -181,18 +212,17 @@ class SAC:
 
     def _statistics(self, size: int) -> Statistics:
         """Draw a fresh sample of the replay, of the recycling stream; and the loss on it for those who ask."""
-        config, rng = self.config, self.streams.at("recycling", self.gradient_step)
-        batch = self.replay.batch(rng, size, config.n_step, config.gamma)
+        rng = self.streams.at("recycling", self.gradient_step)
+        drawn = self._draw(rng, rng, size)
         temperature = self.log_temperature.detach().exp()
-        noise = self._normal(rng, 2 * size).chunk(2)
 
         def loss(outputs: tuple[Tensor, ...]) -> Tensor:
             mean, log_deviation, *values = outputs
-            actions, log_density = squashed_sample(mean, log_deviation, noise[1])
-            actor = actor_loss(log_density, self._values(self.network, batch.observations, actions), temperature)
-            return actor + critic_loss((values[0], values[1]), self._targets(batch, temperature, noise[0]))
+            actions, log_density = squashed_sample(mean, log_deviation, drawn.noise)
+            actor = actor_loss(log_density, self._values(self.network, drawn.observations, actions), temperature)
+            return actor + critic_loss((values[0], values[1]), self._targets(drawn, temperature))
 
-        return Statistics({"observations": batch.observations, "actions": batch.actions}, loss)
+        return Statistics({"observations": drawn.observations, "actions": drawn.actions}, loss)
 
     @torch.no_grad()
     def update_target(self) -> None:
@@ -210,6 +240,7 @@ class SAC:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a saved run, bit for bit."""
         load_learner_state(self, state)
+        self._take_gradient_step.forget()
 
 
 def network_spec(config: SACConfig, inputs: int, actions: int) -> NetworkSpec:

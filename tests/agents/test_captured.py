@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from dormancy_agents.captured import GradientStep
-from dormancy_agents.config import dqn_config
+from dormancy_agents.config import SACConfig, dqn_config
 from dormancy_agents.dqn import DQN
+from dormancy_agents.sac import SAC
 
 SMALL = {"hidden": (16,), "width": 0.1, "batch_size": 4, "warmup_agent_steps": 50, "threads": 1, "replay_capacity": 500}
 
@@ -101,6 +102,61 @@ def test_a_resumed_agent_forgets_its_preparation(pair: tuple[DQN, DQN]) -> None:
         agent.load_state(agent.state())  # replaces the tensors of the optimizer
         agent.learn()
     assert_equal(plain, prepared)
+
+
+def sac_on_pendulum(kind: str, **settings: object) -> SAC:
+    """A SAC that has seen 60 random steps and learned nothing yet; `kind` says how it prepares its gradient steps."""
+    small = {"hidden": (16, 16), "batch_size": 8, "warmup_agent_steps": 100, "threads": 1, "replay_capacity": 500}
+    agent = SAC(SACConfig("Pendulum-v1", **{**small, **settings}))  # type: ignore[arg-type]
+    observation = agent.env.reset()
+    agent.replay.begin(observation)
+    for _ in range(60):
+        action = agent.act(observation)
+        step = agent.env.step(action)
+        agent.replay.add(action, step.reward, step.terminated, step.truncated, step.observation)
+        observation = step.observation
+    agent.env.close()
+    agent._take_gradient_step = GradientStep(agent._update, list(agent.optimizers.values()), kind)
+    return agent
+
+
+def trained(agent: SAC) -> dict[str, torch.Tensor]:
+    """Everything that a gradient step of SAC changes, by name."""
+    found = {
+        f"{module}.{name}": value for module, each in agent.modules.items() for name, value in each.named_parameters()
+    }
+    for name, optimizer in agent.optimizers.items():
+        for number, state in enumerate(optimizer.state.values()):
+            found |= {f"{name} {number} {entry}": value for entry, value in state.items()}
+    return found
+
+
+def test_a_prepared_step_of_sac_is_the_plain_one() -> None:
+    plain, prepared = sac_on_pendulum("none"), sac_on_pendulum("rehearsed")
+    for step in range(6):
+        if step == 4:
+            for agent in (plain, prepared):
+                agent.load_state(agent.state())  # replaces the tensors of the optimizers
+        losses = [agent.learn() for agent in (plain, prepared)]
+        assert [*losses[0]] == [*losses[1]] == ["loss", "actor_loss", "entropy"]
+        assert all(torch.equal(losses[0][name], losses[1][name]) for name in losses[0])
+        for agent in (plain, prepared):
+            agent.update_target()
+        expected, found = trained(plain), trained(prepared)
+        assert [*expected] == [*found]
+        assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert not torch.equal(plain.log_temperature, torch.zeros(()))  # it moved
+
+
+@pytest.mark.gpu
+def test_a_recorded_graph_of_sac_learns_what_the_calls_do() -> None:
+    plain, graph = (sac_on_pendulum(kind, device="cuda") for kind in ("none", "cuda"))
+    for _ in range(20):
+        expected, found = plain.learn(), graph.learn()
+        for name in expected:
+            assert float(found[name]) == pytest.approx(float(expected[name]), rel=1e-3, abs=1e-5), name
+    for name, value in trained(plain).items():
+        torch.testing.assert_close(trained(graph)[name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
 @pytest.mark.gpu
