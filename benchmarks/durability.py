@@ -7,8 +7,8 @@ after random agent steps. Some runs are killed a second time while they resume. 
 clean-up. What must hold: every checkpoint that was there after the kill can be read and is there in the end; the final
 weights and every row of metrics (but for times) equal those of the undisturbed run; no temporary file is left.
 
-A full disk is a small tmpfs with ever more of it taken; where mounting is not permitted, that part says so and is left
-out. Runs are processes forked from this one, so that torch is loaded once.
+A full disk is a small tmpfs with part of the space that a run needs; where mounting is not permitted, that part says
+so and is left out. Runs are processes forked from this one, so that torch is loaded once.
 """
 
 from __future__ import annotations
@@ -200,17 +200,23 @@ def killers_of(bench: Bench, kills: int, operations: int, rng: random.Random) ->
     return plans
 
 
+def bytes_of(run: Path) -> int:
+    """Return the space that a run takes in blocks of 4096 bytes."""
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in run.rglob("*") if path.is_file())
+
+
 def full_disks(bench: Bench, reference: Path, count: int) -> list[str]:
-    """Train on a tmpfs with less and less free: the checkpoints before stay, and with space again all goes on."""
-    disk = bench.folder / "disk"
+    """Train on a tmpfs with part of the space that a run needs: what was there stays, with space again all goes on."""
+    disk, needed = bench.folder / "disk", bytes_of(reference)
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], capture_output=True).returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={2 * needed}", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
         print("full disk: mounting a tmpfs is not permitted here; left out")
         return []
     problems = []
     try:
         for k in range(count):
-            problem = fill(bench, reference, disk, (2 << 20) * (k + 1) // (count + 1))
+            problem = fill(bench, reference, disk, 2 * needed - needed * (k + 1) // (count + 1))
             problems += [f"full disk {k}: {problem}"] if problem else []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -224,7 +230,8 @@ def fill(bench: Bench, reference: Path, disk: Path, taken: int) -> str | None:
     code = bench.train(run)
     before = acknowledged(run) if run.exists() else {}
     ballast.unlink()
-    print(f"  {taken} bytes taken: left with {code}, {len(before)} checkpoints, {(disk / 'run').exists()}", flush=True)
+    free = shutil.disk_usage(disk).total - taken
+    print(f"  {free} bytes free: left with {code}, {len(before)} checkpoints", flush=True)
     if code not in (0, 3):
         return f"left with {code}"
     if bench.train(run) != 0:
@@ -255,8 +262,13 @@ def main() -> int:
         plans = killers_of(bench, asked.kills, operations, rng)
         steps = [rng.randrange(1, bench.agent_steps) for _ in range(asked.signals)]
         plans += [[Killer(step=step, number=signal.SIGTERM)] for step in steps]
-        found = [(plan, disturb(bench, reference, plan)) for plan in plans]
-        problems = [f"operation {p[0].operation}, step {p[0].step}, signal {p[0].number}: {w}" for p, w in found if w]
+        problems = []
+        for number, plan in enumerate(plans, 1):
+            if problem := disturb(bench, reference, plan):
+                at = f"operation {plan[0].operation}, step {plan[0].step}, signal {plan[0].number}"
+                problems.append(f"{at}: {problem}")
+            if number % 10 == 0:
+                print(f"  {number} of {len(plans)} runs disturbed, {len(problems)} problems", flush=True)
         problems += full_disks(bench, reference, asked.full_disks) if asked.full_disks else []
     print("\n".join(problems) or "every run came to the same end, bit for bit")
     counts = f"{asked.kills} kills ({operations} file operations a run), {asked.signals} SIGTERM"

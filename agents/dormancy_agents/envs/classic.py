@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from types import ModuleType
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from dormancy.errors import UsageError
 from dormancy_agents.config import CommonConfig
 from dormancy_agents.envs.base import Array, Step
+from dormancy_agents.envs.making import made
 
 __all__ = ["GymnasiumEnvironment"]
 
@@ -21,9 +21,7 @@ class GymnasiumEnvironment:
 
     def __init__(self, config: CommonConfig, gymnasium: ModuleType, seed: int) -> None:
         self.env_id = config.env_id
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # gymnasium advises on versions and precision; the choice is the user's
-            self._env = _make(gymnasium, config.env_id)
+        self._env = made(config.env_id, gymnasium)
         space, actions = self._env.observation_space, self._env.action_space
         if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
             raise UsageError(f"{config.env_id}: observations must be vectors, not {space}")
@@ -51,11 +49,3 @@ class GymnasiumEnvironment:
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
-
-
-def _make(gymnasium: ModuleType, env_id: str) -> Any:
-    try:
-        return gymnasium.make(env_id)
-    except gymnasium.error.Error as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{env_id} cannot be made: {reason}") from error

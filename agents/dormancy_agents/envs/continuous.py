@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
 from dormancy.errors import UsageError
 from dormancy_agents.envs.base import Array, Step
+from dormancy_agents.envs.making import made
 
 __all__ = ["ContinuousEnvironment"]
 
@@ -26,7 +24,7 @@ class ContinuousEnvironment:
 
     def __init__(self, env_id: str, gymnasium: ModuleType, seed: int | None = None) -> None:
         self.env_id = env_id
-        self._env = _made(env_id, gymnasium)
+        self._env = made(env_id, gymnasium)
         space, actions = self._env.observation_space, self._env.action_space
         if not (isinstance(actions, gymnasium.spaces.Box) and len(actions.shape) == 1):
             raise UsageError(f"{env_id}: actions must be vectors here, the environment takes {actions}")
@@ -61,36 +59,3 @@ class ContinuousEnvironment:
     def close(self) -> None:
         """Close the environment."""
         self._env.close()
-
-
-def _made(env_id: str, gymnasium: ModuleType) -> Any:
-    """Make the environment; a missing simulator is told with what to install."""
-    entry = str(getattr(gymnasium.registry.get(env_id), "entry_point", ""))
-    with warnings.catch_warnings(), _quiet_simulator(needed="mujoco" in entry):
-        warnings.simplefilter("ignore")  # gymnasium advises on versions and precision; the choice is the user's
-        try:
-            return gymnasium.make(env_id)
-        except (gymnasium.error.Error, ImportError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UsageError(f"{env_id} cannot be made: {reason}") from error
-
-
-@contextmanager
-def _quiet_simulator(*, needed: bool) -> Iterator[None]:
-    """Keep MuJoCo from writing advice about gymnasium's own models to the terminal and into a file where one works."""
-    if not needed:
-        yield
-        return
-    try:
-        import mujoco
-    except ImportError as error:
-        raise UsageError("MuJoCo is not installed: pip install 'dormancy[mujoco]'") from error
-    mujoco.set_mju_user_warning(_ignored)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(None)
-
-
-def _ignored(message: str) -> None:
-    """Say nothing."""
