@@ -33,7 +33,7 @@ def inspect(
     trust: options.Trust = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Say what a checkpoint or a sample holds, and what is missing to scan it.
+    """Say what a checkpoint or sample holds, and what scan still needs.
 
     A checkpoint whose network cannot be told gets a partial sheet, with the flags to add, and exit code 3.
     """

@@ -85,7 +85,7 @@ def prune(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Take the dormant neurons out of a checkpoint and measure what that does.
+    """Take a checkpoint's dormant neurons out and measure the effect.
 
     What is measured: how far outputs and greedy actions move on the sample, on a half of it that the neurons were not
     looked for in, and when as many random or high-scoring neurons are masked instead. A failed gate writes nothing.

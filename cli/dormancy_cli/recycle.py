@@ -49,7 +49,7 @@ def recycle(
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Recycle the dormant neurons of a checkpoint once, as ReDo does, and measure what that does to its outputs.
+    """Recycle a checkpoint's dormant neurons and measure the effect.
 
     Incoming weights are drawn anew, outgoing ones set to zero. At tau 0 the outputs on the observations that neurons
     were judged by do not change in any bit; the line about unseen observations says what happens elsewhere.

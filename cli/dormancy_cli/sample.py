@@ -52,7 +52,7 @@ def sample(
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Convert a data set into a sample that scan takes, or collect one with --env."""
+    """Make a sample for scan, from a data set or from an environment."""
     if (source is None) == (env is None):
         raise UsageError("name a data set to convert, or an environment to collect in with --env; one of them")
     refuse_overwrite(output, force=force)

@@ -21,6 +21,8 @@ __all__ = ["add_algorithms", "app"]
 SIGNAL_BASE = 128
 ENDS = """
 
+The defaults are the hyper-parameters of the paper (Sokar et al. 2023) for its own tasks; --show-config prints them.
+
 A run that is interrupted (SIGINT, SIGTERM, SIGUSR1) writes a last checkpoint and leaves with 130, 143 or 138; --resume
 goes on with it, also after a crash. One whose loss is no longer finite leaves with 4.
 

@@ -101,6 +101,17 @@ def test_no_command_gives_the_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n  {command} " in printed
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_no_line_of_the_list_of_commands_is_cut(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(arguments) == 0
+    listed = capsys.readouterr().out.partition("Commands:\n")[2]
+    assert listed
+    assert "..." not in listed
+
+
 def test_a_reader_that_leaves_early_is_no_failure() -> None:
     code = "import sys; from dormancy_cli.main import main; sys.argv = ['dormancy', 'env']; main()"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -46,7 +46,7 @@ ALGORITHMS: Registry[Algorithm] = Registry("algorithm")
 ALGORITHMS.register("dqn")(
     Algorithm(
         "dqn",
-        "Train a DQN with the hyper-parameters of the paper on an Atari game, or on a classic control task.",
+        "Train DQN on an Atari game, MinAtar or classic control.",
         dqn.DQNConfig,
         dqn.task_values,
         dqn.quick_values,
@@ -56,7 +56,7 @@ ALGORITHMS.register("dqn")(
 ALGORITHMS.register("drq")(
     Algorithm(
         "drq",
-        "Train a DrQ(epsilon) with the hyper-parameters of the paper on an Atari game: 100 000 agent steps.",
+        "Train DrQ(epsilon) on an Atari game for 100 000 agent steps.",
         drq.DrQConfig,
         drq.task_values,
         drq.quick_values,
@@ -66,7 +66,7 @@ ALGORITHMS.register("drq")(
 ALGORITHMS.register("sac")(
     Algorithm(
         "sac",
-        "Train SAC with the hyper-parameters of the paper on a MuJoCo task, or on classic control with vector actions.",
+        "Train SAC on a MuJoCo task, or on others with vector actions.",
         sac.SACConfig,
         sac.task_values,
         sac.quick_values,
