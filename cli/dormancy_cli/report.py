@@ -43,7 +43,8 @@ def report(
     compare: Annotated[
         str | None,
         typer.Option(
-            metavar="SETTING", help="Compare runs that differ in this setting, such as redo, over their seeds."
+            metavar="SETTING",
+            help="Compare runs that differ in this setting, such as recycler, over their seeds; seed: only over those.",
         ),
     ] = None,
     neurons: Annotated[

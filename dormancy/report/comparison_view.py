@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dormancy.report.charts import Cell, Column, Section, Table
-from dormancy.report.groups import Comparison, Group, Pairing, compare_runs
+from dormancy.report.groups import SEED, Comparison, Group, Pairing, compare_runs
 from dormancy.report.inputs import Inputs, Scope
 from dormancy.report.method import Definition, method, provenance, subject
 from dormancy.report.sections.final import final_iqm, improvement, returns_over_seeds, verdict
@@ -72,7 +72,8 @@ def _return_card(pairing: Pairing, group: Group) -> Card:
 def _improvement_card(pairing: Pairing, group: Group) -> Card:
     baseline = pairing.groups[0]
     if group is baseline:
-        return Card("Runs", number(len(group.runs)), "the others are compared with these")
+        others = "the others are compared with these" if len(pairing.groups) > 1 else "that differ in their seeds alone"
+        return Card("Runs", number(len(group.runs)), others)
     found = improvement(pairing, group, baseline)
     if found is None:
         return Card("Better return", MISSING, f"than {baseline.label}: no final returns")
@@ -203,7 +204,8 @@ def compared(inputs: Inputs, setting: str) -> tuple[Comparison, str, str, tuple[
     comparison = compare_runs(inputs, setting)
     runs = sum(len(group.runs) for group in comparison.groups)
     last = max(pairing.horizon for pairing in comparison.pairings)
-    title = " · ".join(filter(None, (subject(inputs), f"{shown(setting)} compared")))
+    what = "over seeds" if setting == SEED else f"{shown(setting)} compared"
+    title = " · ".join(filter(None, (subject(inputs), what)))
     reach = f"{compact(last)} agent steps" if last else ""
     subtitle = " · ".join(filter(None, (plural(runs, "run"), plural(len(comparison.groups), "group"), reach)))
     return comparison, title, subtitle, (_runs_table(comparison), *provenance(inputs))

@@ -17,9 +17,10 @@ from dormancy.report.palette import slot_of
 from dormancy.report.sections.returns import FINAL
 from dormancy.report.wording import listed, number, shown
 
-__all__ = ["Comparison", "Group", "Pairing", "compare_runs"]
+__all__ = ["SEED", "Comparison", "Group", "Pairing", "compare_runs"]
 
-NOT_SETTINGS = ("seed", "device", "threads", "tensorboard")
+SEED = "seed"
+NOT_SETTINGS = (SEED, "device", "threads", "tensorboard")
 SHORTEST = 0.9
 """A run that got less far than this part of the longest is not judged by its final returns."""
 
@@ -61,6 +62,10 @@ class Comparison:
     setting: str
     pairings: tuple[Pairing, ...]
     notes: tuple[str, ...]
+
+    def asked(self, question: str) -> str:
+        """Finish a question that the report answers: does it depend on the setting?"""
+        return f"{question}?" if self.setting == SEED else f"{question}, and does it depend on {self.setting}?"
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -140,34 +145,59 @@ def _short(comparison: Sequence[Pairing]) -> list[str]:
 def _seed_notes(comparison: Sequence[Pairing], setting: str) -> list[str]:
     few = [group.label for pairing in comparison for group in pairing.groups if len(group.runs) < 2]
     notes = [f"One run only, so without interval: {listed(few)}."] if few else []
-    for group in (group for pairing in comparison for group in pairing.groups):
-        seeds = [run.record.config.get("seed") for run in group.runs if run.record]
-        if len(set(map(_text, seeds))) < len(seeds):
-            notes.append(f"{group.label}: several runs of the same seed; they are not independent.")
-    return notes
+    twice = [
+        group.label
+        for pairing in comparison
+        for group in pairing.groups
+        if len({_seed(run) for run in group.runs}) < len(group.runs)
+    ]
+    return [*notes, *(f"{label}: several runs of the same seed; they are not independent." for label in twice)]
 
 
 def compare_runs(inputs: Inputs, setting: str) -> Comparison:
     """Group runs by their configuration without the seed, and put groups that differ in `setting` alone together.
 
-    Raises `UsageError` when no run has that setting, or when no two groups differ in it alone.
+    By "seed", every configuration is a group for itself. Raises `UsageError` when no run has that setting, or when no
+    two groups (by "seed": runs) differ in it alone.
     """
     configured = _configured(inputs, setting)
+    if setting == SEED:
+        return _over_seeds(inputs, configured)
     values = _ordered(config[setting] for _, config in configured)
     table: dict[str, dict[str, list[Run]]] = {}
     for run, config in configured:
         table.setdefault(_rest(config, setting), {}).setdefault(_text(config[setting]), []).append(run)
     paired = {rest: cells for rest, cells in table.items() if len(cells) > 1}
     if not paired:
-        raise UsageError(
-            f"no two runs differ in {shown(setting)!r} alone (values: {listed([shown(value) for value in values])}); "
-            "compare by another setting"
-        )
+        raise _nothing_to_compare(setting, values)
     pairings = tuple(
         Pairing(label, tuple(_group(setting, value, values, cells) for value in values if value in cells))
         for label, cells in zip(_differences(list(paired)), paired.values(), strict=True)
     )
     return Comparison(setting, pairings, _notes(inputs, pairings, setting))
+
+
+def _over_seeds(inputs: Inputs, configured: Sequence[tuple[Run, Mapping[str, Any]]]) -> Comparison:
+    table: dict[str, list[Run]] = {}
+    for run, config in configured:
+        table.setdefault(_rest(config, SEED), []).append(run)
+    several = {rest: runs for rest, runs in table.items() if len({_seed(run) for run in runs}) > 1}
+    if not several:
+        raise _nothing_to_compare(SEED, _ordered(config[SEED] for _, config in configured))
+    pairings = tuple(
+        Pairing(label, (Group(f"{len(runs)} seeds", slot_of(0), tuple(runs)),))
+        for label, runs in zip(_differences(list(several)), several.values(), strict=True)
+    )
+    return Comparison(SEED, pairings, _notes(inputs, pairings, SEED))
+
+
+def _nothing_to_compare(setting: str, values: Sequence[str]) -> UsageError:
+    known = listed([shown(value) for value in values])
+    return UsageError(f"no two runs differ in {shown(setting)!r} alone (values: {known}); compare by another setting")
+
+
+def _seed(run: Run) -> str:
+    return _text(run.record.config.get(SEED) if run.record else None)
 
 
 def _group(setting: str, value: str, values: Sequence[str], cells: Mapping[str, list[Run]]) -> Group:

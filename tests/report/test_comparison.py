@@ -55,6 +55,38 @@ def test_runs_are_grouped_over_their_seeds() -> None:
     assert comparison.notes == ()
 
 
+def test_by_seed_every_configuration_stands_for_itself() -> None:
+    alone = {"redo": True, "seed": 1, "tau": 0.5}
+    comparison = compare(*TWINS, alone, by="seed")
+    redo, dqn = ("3 seeds", 0, ["run0", "run1", "run2"]), ("3 seeds", 0, ["run3", "run4", "run5"])
+    assert found(comparison) == [("redo true", [redo]), ("redo false", [dqn])]
+    assert comparison.notes == ("Without a counterpart that differs in seed alone, so left out: run6.",)
+
+
+def test_one_configuration_over_seeds_is_drawn_with_its_interval_and_compared_with_nothing() -> None:
+    series, records = runs_of(*({"seed": seed, "env_id": "Pong"} for seed in range(4)))
+    view = build_view(series, records=records, compare="seed")
+    figures = {figure.key: figure for section in view.sections for figure in section.figures}
+    (panel,) = figures["returns"].panels
+    assert isinstance(panel, LinePanel)
+    (line,) = panel.lines
+    assert line.label == "4 seeds"
+    assert line.low is not None
+    assert "returns-improvement" not in figures
+    assert [card.label for card in view.summaries[0].cards] == [
+        "Dormant neurons",
+        "Final return",
+        "Effective rank",
+        "Runs",
+    ]
+    assert not any("does it depend" in section.question for section in view.sections)
+
+
+def test_runs_of_one_seed_are_no_seeds_to_compare() -> None:
+    with pytest.raises(UsageError, match="no two runs differ in 'seed' alone"):
+        compare({"seed": 1, "redo": True}, {"seed": 1, "redo": False}, by="seed")
+
+
 def test_what_says_how_a_run_was_computed_is_no_setting() -> None:
     comparison = compare({"redo": False, "device": "cpu", "threads": 1}, {"redo": True, "device": "cuda", "threads": 2})
     assert len(comparison.pairings) == 1

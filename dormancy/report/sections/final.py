@@ -131,6 +131,6 @@ def returns_over_seeds(comparison: Comparison) -> Section | None:
         return None
     pairings = _scored(comparison)
     figures = [return_bands(comparison)]
-    figures += [_profile_figure(pairings), _improvement_figure(pairings)] if pairings else []
-    question = f"Did the agents learn, and does it depend on {comparison.setting}?"
-    return Section("returns", "Returns", "Returns", question, figures)
+    figures += [_profile_figure(pairings)] if pairings else []
+    figures += [_improvement_figure(pairings)] if any(len(pairing.groups) > 1 for pairing in pairings) else []
+    return Section("returns", "Returns", "Returns", comparison.asked("Did the agents learn"), figures)

@@ -170,7 +170,7 @@ def _shares(inputs: Inputs, comparison: Comparison, tau: float, scopes: Sequence
 
 def dormancy_bands(inputs: Inputs, comparison: Comparison) -> Section:
     """Return the dormant share of the network and of every layer, group against group, for every tau."""
-    question = f"How many neurons are dormant, and does it depend on {comparison.setting}?"
+    question = comparison.asked("How many neurons are dormant")
     if inputs.still:
         empty = "One checkpoint a run: the shares are in the table of layers. A course needs two or more."
         return Section("dormancy", "Dormancy", "Dormancy over training", question, empty=empty)
