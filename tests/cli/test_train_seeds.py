@@ -54,7 +54,8 @@ def test_a_count_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_signal_reaches_all_seeds_and_they_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dormancy_cli", "train", "dqn", *OPTIONS, "--seeds", "2", "--out", str(tmp_path)]
     process = subprocess.Popen([*command, "--steps", "100000000"], stderr=subprocess.PIPE)
-    while len(list(tmp_path.glob("seed*/checkpoints/step_*.pt"))) < 2 and process.poll() is None:
+    begun = [(tmp_path / name / "checkpoints") for name in ("seed0", "seed1")]
+    while not all(any(folder.glob("step_*.pt")) for folder in begun) and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     message = process.communicate(timeout=120)[1].decode()
