@@ -15,7 +15,7 @@ from dormancy.errors import UsageError
 from dormancy_agents.layout import interleave, to_device
 from dormancy_agents.targets import n_step
 
-__all__ = ["Batch", "Positions", "Records", "Replay"]
+__all__ = ["Batch", "Records", "Replay"]
 
 Array = NDArray[Any]
 Positions = NDArray[np.int64]
@@ -189,8 +189,7 @@ class Replay:
 
     def _range(self) -> tuple[int, int]:
         """Return the positions between which stacks are whole; raise `UsageError` when nothing can be drawn."""
-        oldest = max(self._lost, self._newest + 1 - self.capacity)
-        low = 0 if oldest == 0 else oldest + self._depth - 1
+        low = 0 if self.oldest == 0 else self.oldest + self._depth - 1
         if self.transitions == 0:
             raise UsageError("the replay holds no transition yet; lengthen the warm-up")
         return low, self._newest
@@ -198,7 +197,7 @@ class Replay:
     def _usable(self, positions: Positions, steps: int) -> NDArray[np.bool_]:
         taken = self._acted[positions % self.capacity]
         if steps == 1 or self._ended:
-            return np.asarray(taken)
+            return taken
         episode_start = self._newest - self._age[self._newest % self.capacity]
         return np.asarray(taken & ((positions + steps <= self._newest) | (positions < episode_start)))
 
