@@ -237,6 +237,8 @@ class Replay:
 
     def _rows(self, positions: Positions) -> Positions:
         """Return the rows of the frames that make up the observations at `positions`, shape (depth, N), newest last."""
+        if self._depth == 1:
+            return (positions % self.capacity)[None]
         back = np.arange(self._depth - 1, -1, -1)[:, None]
         missing = back > self._age[positions % self.capacity]
         return np.where(missing, self._black, (positions - back) % self.capacity)

@@ -23,7 +23,14 @@ from dormancy_agents.replay import Replay
 from dormancy_agents.schedules import gradient_steps_due
 from dormancy_agents.session import Outcome, Session
 from dormancy_agents.setup import adam, autocast, empty_replay, graph_kind, prepare_device
-from dormancy_agents.soft import actor_loss, critic_loss, soft_target, squashed_sample, temperature_loss
+from dormancy_agents.soft import (
+    actor_loss,
+    critic_loss,
+    soft_target,
+    squashed_action,
+    squashed_sample,
+    temperature_loss,
+)
 from dormancy_agents.streams import Streams
 
 __all__ = ["SAC", "train"]
@@ -128,7 +135,7 @@ class SAC:
         if self.agent_step < self.config.warmup_agent_steps:
             return explore.uniform(-1.0, 1.0, self.env.actions).astype(np.float32)
         with torch.inference_mode():
-            drawn, _ = squashed_sample(*self._policy(self._one(observation)), self._normal(explore, 1))
+            drawn = squashed_action(*self._policy(self._one(observation)), self._normal(explore, 1))
             return drawn[0].cpu().numpy()
 
     def evaluation_action(self, observation: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -11,11 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["actor_loss", "critic_loss", "soft_target", "squashed_sample", "temperature_loss"]
+__all__ = ["actor_loss", "critic_loss", "soft_target", "squashed_action", "squashed_sample", "temperature_loss"]
 
 LOG_DEVIATION = (-20.0, 2.0)
 """Bounds of the logarithm of the standard deviation, as most implementations have them."""
 LOG_2, HALF_LOG_2_PI = math.log(2.0), 0.5 * math.log(2.0 * math.pi)
+
+
+def squashed_action(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> Tensor:
+    """Return a = tanh(mean + exp(log_deviation) * noise), all of shape (batch, actions); `noise` is standard normal.
+
+    >>> float(squashed_action(torch.ones(1, 1), torch.zeros(1, 1), -torch.ones(1, 1)))
+    0.0
+    """
+    return torch.addcmul(mean, log_deviation.clamp(*LOG_DEVIATION).exp(), noise).tanh()
 
 
 def squashed_sample(mean: Tensor, log_deviation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

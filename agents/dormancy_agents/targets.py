@@ -35,6 +35,11 @@ def n_step(rewards: NDArray[Any], terminated: NDArray[np.bool_], truncated: NDAr
     >>> float(result.returns[0]), float(result.discounts[0]), int(result.lengths[0])
     (3.0, 0.125, 3)
     """
+    if rewards.shape[1] == 1:  # nothing to add up, and most runs have it so
+        lengths = np.ones(len(rewards), np.int64)
+        return NStep(
+            rewards[:, 0].astype(np.float32), np.where(terminated[:, 0], 0.0, gamma).astype(np.float32), lengths
+        )
     over = np.cumsum(terminated | truncated, axis=1)
     taken = np.concatenate([np.ones_like(over[:, :1]), over[:, :-1] == 0], axis=1)
     powers = gamma ** np.arange(rewards.shape[1])

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
-from dormancy_agents.soft import actor_loss, critic_loss, soft_target, squashed_sample, temperature_loss
+from dormancy_agents.soft import (
+    actor_loss,
+    critic_loss,
+    soft_target,
+    squashed_action,
+    squashed_sample,
+    temperature_loss,
+)
 
 
 def column(*values: float) -> torch.Tensor:
@@ -106,3 +113,9 @@ def test_temperature_gradient_is_entropy_minus_its_target(entropy: float, gradie
     assert log_temperature.grad is not None
     assert log_temperature.grad.item() == pytest.approx(gradient)  # positive: a step of descent lowers the temperature
     assert density.grad is None
+
+
+def test_an_action_alone_is_the_action_of_a_sample() -> None:
+    torch.manual_seed(0)
+    rows = [3.0 * torch.randn(50, 4) for _ in range(3)]
+    assert torch.equal(squashed_action(*rows), squashed_sample(*rows)[0])

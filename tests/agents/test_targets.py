@@ -65,6 +65,14 @@ def test_one_step() -> None:
     assert result.discounts[0] == np.float32(0.99)
 
 
+def test_of_one_step_a_termination_leaves_nothing_and_a_truncation_a_value() -> None:
+    ends = np.array([[True], [False], [True]]), np.array([[False], [True], [True]])
+    result = n_step(np.array([[1.0], [2.0], [3.0]]), *ends, 0.99)
+    assert result.returns.tolist() == [1.0, 2.0, 3.0]
+    assert result.discounts.tolist() == pytest.approx([0.0, 0.99, 0.0])
+    assert result.lengths.tolist() == [1, 1, 1]
+
+
 def test_three_steps_without_an_end() -> None:
     result = n_step(np.array([[1.0, 10.0, 100.0]]), NO, NO, 0.5)
     assert (result.returns[0], result.discounts[0], result.lengths[0]) == (1 + 5 + 25, 0.125, 3)
