@@ -2,6 +2,7 @@
 
 python benchmarks/train.py dqn --help
 python benchmarks/train.py sac --help
+python benchmarks/train.py seeds --help   # several seeds at once, in threads and in processes
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PROGRAMS = {"dqn": "training.dqn", "sac": "training.sac"}
+PROGRAMS = {"dqn": "training.dqn", "sac": "training.sac", "seeds": "training.seeds"}
 
 
 def main() -> None:
