@@ -47,16 +47,7 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True, resume: bool =
         while session.goes_on():
             # Act: at random with probability epsilon, else greedily.
             action = agent.act(observation)
-            step = env.step(action)
             agent.agent_step += 1
-
-            # Store: one new frame; an episode that ended makes room for the next.
-            replay.add(action, agent.learned_reward(step.reward), step.terminated, step.truncated, step.observation)
-            journal.stepped(step)
-            observation = step.observation
-            if step.terminated or step.truncated:
-                observation = env.reset()
-                replay.begin(observation)
 
             # Learn: as many gradient steps as the replay ratio owes; recycle or prune neurons when it is their time.
             while agent.gradient_step < agent.gradient_steps_due():
@@ -67,6 +58,15 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True, resume: bool =
             # Let the target follow.
             if agent.agent_step % config.target_period_agent_steps == 0:
                 agent.update_target()
+
+            # Step and store, while a GPU still learns: one new frame; an episode that ended makes room for the next.
+            step = env.step(action)
+            replay.add(action, agent.learned_reward(step.reward), step.terminated, step.truncated, step.observation)
+            journal.stepped(step)
+            observation = step.observation
+            if step.terminated or step.truncated:
+                observation = env.reset()
+                replay.begin(observation)
 
             # Log: rates and losses, dormancy, checkpoints with their samples.
             journal.write_due()

@@ -34,16 +34,7 @@ def train(config: DrQConfig, out: Path, *, progress: bool = True, resume: bool =
         while session.goes_on():
             # Act: at random with probability epsilon, else greedily, on the pixels as they are.
             action = agent.act(observation)
-            step = env.step(action)
             agent.agent_step += 1
-
-            # Store: a lost life ends what is learned from; the game goes on with the next observation.
-            replay.add(action, agent.learned_reward(step.reward), step.terminated, step.truncated, step.observation)
-            journal.stepped(step)
-            observation = step.observation
-            if step.terminated or step.truncated:
-                observation = env.reset()
-                replay.begin(observation)
 
             # Learn: each gradient step from augmented pixels; recycle or prune neurons when it is their time.
             while agent.gradient_step < agent.gradient_steps_due():
@@ -54,6 +45,16 @@ def train(config: DrQConfig, out: Path, *, progress: bool = True, resume: bool =
             # Let the target follow, after every agent step.
             if agent.agent_step % config.target_period_agent_steps == 0:
                 agent.update_target()
+
+            # Step and store, while a GPU still learns: a lost life ends what is learned from; the game goes on with the
+            # next observation.
+            step = env.step(action)
+            replay.add(action, agent.learned_reward(step.reward), step.terminated, step.truncated, step.observation)
+            journal.stepped(step)
+            observation = step.observation
+            if step.terminated or step.truncated:
+                observation = env.reset()
+                replay.begin(observation)
 
             # Log: rates and losses, dormancy, checkpoints with their samples, un-augmented.
             journal.write_due()

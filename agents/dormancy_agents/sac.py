@@ -49,17 +49,7 @@ def train(config: SACConfig, out: Path, *, progress: bool = True, resume: bool =
         while session.goes_on():
             # Act: at random during warm-up, then as the policy draws; an action has numbers in -1..1.
             action = agent.act(observation)
-            step = env.step(action)
             agent.agent_step += 1
-
-            # Store.
-            reward = config.reward_scale * step.reward
-            replay.add(action, reward, step.terminated, step.truncated, step.observation)
-            journal.stepped(step)
-            observation = step.observation
-            if step.terminated or step.truncated:
-                observation = env.reset()
-                replay.begin(observation)
 
             # Learn: as many gradient steps as the replay ratio owes; recycle or prune neurons when it is their time;
             # let the target follow.
@@ -69,6 +59,16 @@ def train(config: SACConfig, out: Path, *, progress: bool = True, resume: bool =
                     journal.intervened(row)
                 if agent.gradient_step % config.target_period_gradient_steps == 0:
                     agent.update_target()
+
+            # Step and store, while a GPU still learns.
+            step = env.step(action)
+            reward = config.reward_scale * step.reward
+            replay.add(action, reward, step.terminated, step.truncated, step.observation)
+            journal.stepped(step)
+            observation = step.observation
+            if step.terminated or step.truncated:
+                observation = env.reset()
+                replay.begin(observation)
 
             # Log: rates and losses, dormancy, checkpoints with their samples.
             journal.write_due()

@@ -96,17 +96,17 @@ class OurSAC:
         agent, journal = self.agent, self.session.journal
         for _ in range(steps):
             action = agent.act(self.observation)
-            step = agent.env.step(action)
             agent.agent_step += 1
+            while agent.gradient_step < agent.gradient_steps_due():
+                journal.learned(agent.learn())
+                agent.update_target()
+            step = agent.env.step(action)
             agent.replay.add(action, step.reward, step.terminated, step.truncated, step.observation)
             journal.stepped(step)
             self.observation = step.observation
             if step.terminated or step.truncated:
                 self.observation = agent.env.reset()
                 agent.replay.begin(self.observation)
-            while agent.gradient_step < agent.gradient_steps_due():
-                journal.learned(agent.learn())
-                agent.update_target()
             journal.write_due()
 
 
