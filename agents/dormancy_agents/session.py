@@ -42,7 +42,7 @@ class Session:
         with Session(agent, out, progress=True) as session:
             observation = session.begin()
             while session.goes_on():
-                ...                              # act, store, learn
+                ...                              # act, learn, step, store
                 session.journal.write_due()
         return session.outcome
 
