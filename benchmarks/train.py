@@ -3,6 +3,7 @@
 python benchmarks/train.py dqn --help
 python benchmarks/train.py sac --help
 python benchmarks/train.py seeds --help   # several seeds at once, in threads and in processes
+python benchmarks/train.py kernels        # what the arithmetic of a gradient step takes by itself
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PROGRAMS = {"dqn": "training.dqn", "sac": "training.sac", "seeds": "training.seeds"}
+PROGRAMS = {"dqn": "training.dqn", "sac": "training.sac", "seeds": "training.seeds", "kernels": "training.kernels"}
 
 
 def main() -> None:

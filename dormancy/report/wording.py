@@ -47,13 +47,13 @@ def count(value: float) -> str:
 def number(value: float) -> str:
     """Return a number to three significant digits, whole numbers and what is in the thousands as whole numbers.
 
-    >>> number(212.0), number(0.012345), number(1.5), number(float("nan")), number(6312.5) == "6\\u202f312"
+    >>> number(212.0), number(0.012345), number(1.5), number(float("nan")), number(6312.5) == "6\\u202f313"
     ('212', '0.0123', '1.5', '–', True)
     """
     if not math.isfinite(value):
         return MISSING
     whole = value == int(value) or abs(value) >= 999.5
-    return count(round(value)) if whole and abs(value) < 1e15 else f"{value:.3g}"
+    return count(math.floor(value + 0.5)) if whole and abs(value) < 1e15 else f"{value:.3g}"
 
 
 def compact(value: float) -> str:

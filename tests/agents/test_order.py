@@ -42,9 +42,8 @@ def test_gradient_steps_begin_before_the_environment_steps_and_no_action_waits_f
     config = resolve(ALGORITHMS[algorithm], env_id, [Layer("given", {**more, **given})]).config
     ALGORITHMS[algorithm].train(config, tmp_path / "run", progress=False, resume=False)
 
-    ratio = {"dqn": 0.5, "drq": 1, "sac": 2}[algorithm]
     expected = []
     for step in range(1, STEPS + 1):
-        due, before = (int(max(0, each - WARMUP) * ratio) for each in (step, step - 1))
+        due, before = (int(max(0, each - WARMUP) * config.replay_ratio) for each in (step, step - 1))
         expected += ["learn"] * (due - before) + ["step", "store"]
     assert events == expected

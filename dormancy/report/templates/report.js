@@ -15,7 +15,7 @@
   };
   const count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   const isWhole = (value) => Number.isInteger(value) || Math.abs(value) >= 999.5;
-  const number = (value) => (isWhole(value) ? count(Math.round(value)) : String(Number(value.toPrecision(3))));
+  const number = (value) => (isWhole(value) ? count(value) : String(Number(value.toPrecision(3))));
   const written = (value, unit) => (unit === "percent" ? percent(value) : number(value));
   const plural = (amount, noun) => `${count(amount)} ${noun}${amount === 1 ? "" : "s"}`;
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
