@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dormancy_agents.layout import to_device
+
 __all__ = ["augmented", "rescaled", "shifted"]
 
 PAD = 4
@@ -54,6 +56,6 @@ def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
     `images` are raw pixels (batch, frames, height, width); the result is float32 in the same scale.
     """
     batch, device = len(images), images.device
-    offsets = torch.from_numpy(rng.integers(0, 2 * PAD + 1, (batch, 2))).to(device)
-    noise = torch.from_numpy(rng.standard_normal(batch, np.float32)).to(device)
+    offsets = to_device(rng.integers(0, 2 * PAD + 1, (batch, 2)), device)
+    noise = to_device(rng.standard_normal(batch, np.float32), device)
     return rescaled(shifted(images, offsets), noise)

@@ -88,6 +88,7 @@ class DQN:
         torch.manual_seed(self.streams.integer("network"))
         self.online = channels_last(first_network(config, self.network_spec).to(config.device))
         self.target = copy.deepcopy(self.online).requires_grad_(False)
+        self._values, self._target_values = ([*each.state_dict().values()] for each in (self.online, self.target))
         self.optimizer = adam(config, self.online.parameters())
         self.fixed = fixed_targets(config, self.network_spec, self.streams)
         teacher = {"fixed": self.fixed.network} if self.fixed is not None and self.fixed.network is not None else {}
@@ -181,7 +182,7 @@ class DQN:
 
     def update_target(self) -> None:
         """Copy the online network into the target network."""
-        self.target.load_state_dict(self.online.state_dict())
+        torch._foreach_copy_(self._target_values, self._values)
 
     def logged(self) -> Mapping[str, float]:
         """Return what a learning row says besides losses and rates."""

@@ -19,6 +19,7 @@ from dormancy.errors import SampleError, UsageError
 from dormancy.io import load_checkpoint, printable
 from dormancy.networks import NetworkSpec, build_network
 from dormancy_agents.config import DiscreteConfig
+from dormancy_agents.layout import to_device
 from dormancy_agents.replay import Batch
 from dormancy_agents.streams import Streams
 from dormancy_agents.targets import td_loss
@@ -118,7 +119,7 @@ class RandomValues:
 
     def loss(self, values: Tensor, batch: Batch) -> Tensor:
         """Return the mean Huber loss, as in Q-learning."""
-        targets = torch.from_numpy(random_values(batch.positions, self._seed)).to(values.device)
+        targets = to_device(random_values(batch.positions, self._seed), values.device)
         return td_loss(values, batch.actions, targets, self._delta)
 
 

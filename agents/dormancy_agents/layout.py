@@ -22,11 +22,12 @@ HEAP_KEPT = 1 << 30
 def interleave(planes: Tensor, out: Tensor) -> Tensor:
     """Put planes (depth, batch, pixels) together pixel by pixel, (batch, pixels, depth), in the memory of `out`.
 
-    Four planes of bytes are added up as the four bytes of one integer each, which takes a third of the time of the
-    strided copy that says the same.
+    On a CPU four planes of bytes are added up as the four bytes of one integer each, which takes a third of the time of
+    the strided copy that says the same; on a GPU that copy is one launch in the place of seven.
     """
     depth, batch, pixels = planes.shape
-    if depth != FOUR_BYTES or planes.dtype != torch.uint8 or sys.byteorder != "little":
+    adds = depth == FOUR_BYTES and planes.dtype == torch.uint8 and sys.byteorder == "little"
+    if not adds or planes.device.type != "cpu":
         out.view(batch, pixels, depth).copy_(planes.permute(1, 2, 0))
         return out
     words = out.view(-1).view(torch.int32).view(batch, pixels)
@@ -42,7 +43,7 @@ def to_device(array: NDArray[Any], device: str | torch.device) -> Tensor:
     The pinned copy is not used again before the transfer has read it: PyTorch's allocator sees to that.
     """
     tensor = torch.from_numpy(array)
-    if torch.device(device).type != "cuda":
+    if torch.device(device).type == "cpu":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)
 

@@ -144,7 +144,7 @@ class SAC:
             return self._policy(self._one(observation))[0].tanh()[0].cpu().numpy()
 
     def _one(self, observation: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(observation).unsqueeze(0).to(self.config.device)
+        return to_device(observation, self.config.device).unsqueeze(0)
 
     def _normal(self, rng: np.random.Generator, rows: int) -> Tensor:
         """Draw standard normal numbers, (rows, actions)."""
