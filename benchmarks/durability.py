@@ -53,7 +53,17 @@ COMMON = {
 }
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "dqn": ("CartPole-v1", {"agent_steps": 400, "hidden": (16, 16), "replay_ratio": 0.5}),
-    "drq": ("ALE/Breakout-v5", {"agent_steps": 250, "width": 0.1, "warmup_agent_steps": 100, "replay_ratio": 0.5}),
+    "drq": (
+        "ALE/Breakout-v5",
+        {
+            "agent_steps": 250,
+            "width": 0.1,
+            "warmup_agent_steps": 100,
+            "replay_ratio": 0.5,
+            "evaluation_episodes": 2,
+            "max_episode_agent_steps": 60,
+        },
+    ),
     "dqn-atari": ("ALE/Breakout-v5", {"agent_steps": 300, "width": 0.1, "replay_capacity": 200}),
     "sac": ("Pendulum-v1", {"agent_steps": 450, "hidden": (16, 16), "replay_ratio": 0.5, "replay_capacity": 300}),
     "sac-mujoco": ("Hopper-v5", {"agent_steps": 400, "hidden": (16, 16), "replay_ratio": 0.5}),

@@ -120,7 +120,7 @@ class Log(BaseCallback):
 
     def _evaluate(self) -> None:
         env, seed = make_continuous(self.asked.env_id), self.asked.seed
-        played = play(env, self._mean_action, self.asked.evaluation_episodes, seed)
+        played = list(play(env, self._mean_action, self.asked.evaluation_episodes, seed))
         returns, lengths = [each.value for each in played], [each.agent_steps for each in played]
         mean = float(np.mean(returns))
         self._row("evaluation", episodes=len(played), mean_return=mean, returns=returns, mean_length=np.mean(lengths))

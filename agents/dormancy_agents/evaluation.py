@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,18 +24,35 @@ class Episode(NamedTuple):
     agent_steps: int
 
 
-def play(env: Environment, policy: Policy, episodes: int, seed: int) -> list[Episode]:
-    """Play whole episodes and close the environment; everything follows from the policy and `seed`."""
+def _always() -> bool:
+    return True
+
+
+def play(
+    env: Environment, policy: Policy, episodes: int, seed: int, goes_on: Callable[[], bool] = _always
+) -> Iterator[Episode]:
+    """Play whole episodes, give each as it ends, and close the environment.
+
+    Everything follows from the policy and `seed`. `goes_on` is asked before every step: where it says no, the episode
+    is given up, and there is no further one.
+    """
     rng = np.random.default_rng(seed)
     with closing(env):
-        first = env.reset(seed)
-        return [_episode(env, policy, rng, first if number == 0 else env.reset()) for number in range(episodes)]
+        observation = env.reset(seed)
+        for number in range(episodes):
+            episode = _episode(env, policy, rng, env.reset() if number else observation, goes_on)
+            if episode is None:
+                return
+            yield episode
 
 
-def _episode(env: Environment, policy: Policy, rng: np.random.Generator, observation: NDArray[Any]) -> Episode:
+def _episode(
+    env: Environment, policy: Policy, rng: np.random.Generator, observation: NDArray[Any], goes_on: Callable[[], bool]
+) -> Episode | None:
     value, length = 0.0, 0
-    while True:
+    while goes_on():
         step = env.step(policy(observation, rng))
         value, length, observation = value + step.reward, length + 1, step.observation
         if step.terminated or step.truncated:
             return Episode(value, length)
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -16,27 +16,28 @@ from dormancy_agents.agent import Agent
 from dormancy_agents.config import CommonConfig
 from dormancy_agents.envs import Step, make_environment
 from dormancy_agents.errors import TrainingDiverged
-from dormancy_agents.evaluation import play
+from dormancy_agents.evaluation import Episode, play
 from dormancy_agents.interventions import Row
 from dormancy_agents.measure import build_twin, dormancy_row, draw_sample, optimizer_state, scan_parameters
 from dormancy_agents.progress import ProgressBar
 from dormancy_agents.randomness import random_state
 from dormancy_agents.runlog import RunFolder
+from dormancy_agents.signals import StopRequest
 from dormancy_agents.windows import WindowMeans
 
 __all__ = ["Journal"]
 
 RETURNS_SHOWN = 20
 """The progress bar shows the mean return of this many episodes."""
-_REMEMBERED = ("_return", "_length", "_scanned_at", "_saved_at", "_owed")
+_REMEMBERED = ("_return", "_length", "_scanned_at", "_saved_at", "_owed", "_evaluation_owed")
 
 
 @final
 class Journal:
     """Writes a run's rows, samples and checkpoints; it reads the agent and never changes what it will do."""
 
-    def __init__(self, agent: Agent, run: RunFolder, bar: ProgressBar) -> None:
-        self._agent, self._run, self._bar = agent, run, bar
+    def __init__(self, agent: Agent, run: RunFolder, bar: ProgressBar, stop: StopRequest) -> None:
+        self._agent, self._run, self._bar, self._stop = agent, run, bar, stop
         self._config: CommonConfig = agent.config
         self._twin = build_twin(agent.network_spec, agent.config.device)
         self._returns: deque[float] = deque(maxlen=RETURNS_SHOWN)
@@ -45,7 +46,7 @@ class Journal:
         self._window_start = (time.perf_counter(), 0, 0)
         self._scanned_at = 0
         self._saved_at = 0
-        self._owed = self._resume_owed = False
+        self._owed = self._resume_owed = self._evaluation_owed = False
 
     def stepped(self, step: Step) -> None:
         """Note an agent step; write a row when it ended an episode: a whole game, where episodes are lives."""
@@ -69,14 +70,13 @@ class Journal:
         self._row(**row)
 
     def write_due(self) -> None:
-        """Write what is due after this agent step: rows, a checkpoint, what is needed to resume."""
+        """Write what is due after this agent step: rows, a checkpoint, what is needed to resume; evaluate."""
         agent, config = self._agent, self._config
         self._bar.at(agent.agent_step)
         logs = agent.agent_step % config.metrics_period_agent_steps == 0
         if logs:
             self._learning_row()
-        if self._evaluation_due():
-            self._evaluation_row()
+        self._evaluation_owed = self._evaluation_due()
         if self._checkpoint_due() or (logs and self._owed):
             self._unless_disk_is_full(self.checkpoint)
         elif agent.gradient_step >= self._scanned_at + config.dormancy_period_gradient_steps:
@@ -84,6 +84,8 @@ class Journal:
         if self._resume_due() or (logs and self._resume_owed):
             self._resume_owed = True
             self._resume_owed = not self._unless_disk_is_full(self.save_resume)
+        if self._evaluation_owed:
+            self._evaluate_safely()
 
     def _checkpoint_due(self) -> bool:
         step, config = self._agent.agent_step, self._config
@@ -91,19 +93,38 @@ class Journal:
         return after or step == config.warmup_agent_steps
 
     def _evaluation_due(self) -> bool:
-        step, period = self._agent.agent_step, self._config.evaluation_period_agent_steps
-        return period > 0 and step % period == 0 and step >= self._config.warmup_agent_steps
+        config, step = self._config, self._agent.agent_step
+        if config.evaluation_at_end and step == config.agent_steps:
+            return True
+        period = config.evaluation_period_agent_steps
+        return period > 0 and step % period == 0 and step >= config.warmup_agent_steps
 
-    def _evaluation_row(self) -> None:
-        agent, episodes = self._agent, self._config.evaluation_episodes
+    def _evaluate_safely(self) -> None:
+        """Evaluate; after the last step only when the run is safe, for many games may take longer than it did."""
+        if self._agent.agent_step == self._config.agent_steps:
+            self._unless_disk_is_full(self.checkpoint)
+            self._unless_disk_is_full(self.save_resume)
+        self._evaluate()
+
+    def catch_up(self) -> None:
+        """Play the evaluation in which a resumed run was stopped."""
+        if self._evaluation_owed:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        """Play episodes and write their row; where a signal comes in between, the evaluation is owed."""
+        agent, episodes, started = self._agent, self._config.evaluation_episodes, time.perf_counter()
         seed = agent.streams.integer("evaluation", agent.agent_step)
         env = make_environment(self._config.for_evaluation(), seed)
-        played = play(env, agent.evaluation_action, episodes, seed)
-        returns, lengths = [each.value for each in played], [each.agent_steps for each in played]
-        mean = sum(returns) / episodes
-        self._row(
-            "evaluation", episodes=episodes, mean_return=mean, returns=returns, mean_length=sum(lengths) / episodes
-        )
+        played: list[Episode] = []
+        for episode in play(env, agent.evaluation_action, episodes, seed, lambda: not self._stop.requested):
+            played.append(episode)
+            self._bar.evaluating(len(played), episodes)
+        since, agent_step, gradient_step = self._window_start
+        self._window_start = since + time.perf_counter() - started, agent_step, gradient_step  # rates leave these out
+        if len(played) == episodes:
+            self._evaluation_owed = False
+            self._row("evaluation", **_summary(played))
 
     def _resume_due(self) -> bool:
         period = self._config.resume_period_agent_steps
@@ -228,6 +249,17 @@ class Journal:
 
     def _row(self, kind: str, **values: object) -> None:
         self._run.row(kind, self._agent.agent_step, self._agent.gradient_step, **values)
+
+
+def _summary(played: Sequence[Episode]) -> dict[str, Any]:
+    returns, lengths = [each.value for each in played], [each.agent_steps for each in played]
+    count = len(played)
+    return {
+        "episodes": count,
+        "mean_return": sum(returns) / count,
+        "returns": returns,
+        "mean_length": sum(lengths) / count,
+    }
 
 
 def _nonfinite_weights(modules: Mapping[str, nn.Module]) -> str | None:

@@ -50,6 +50,12 @@ class ProgressBar:
         """Show the latest dormant fraction of the network."""
         self._texts["dormancy"] = f"{fraction:.1%}"
 
+    def evaluating(self, played: int, episodes: int) -> None:
+        """Show how many episodes of an evaluation are over; after the last one, agent steps are counted again."""
+        if self._bar is not None:
+            text = "agent steps" if played == episodes else f"evaluation {played}/{episodes}"
+            self._bar.update(self._task, description=text, refresh=True)
+
     def note(self, message: str) -> None:
         """Show a line that must be seen, above the bar or on stderr, also where no bar is shown."""
         if self._bar is not None:

@@ -66,7 +66,7 @@ class Session:
             stack.enter_context(closing(self._agent.env))
             for part in (self._run, self._stop, self._bar):
                 stack.enter_context(part)
-            self.journal = Journal(self._agent, self._run, self._bar)
+            self.journal = Journal(self._agent, self._run, self._bar, self._stop)
             self._stack = stack.pop_all()
         return self
 
@@ -74,7 +74,9 @@ class Session:
         """Return the observation to act on first: the beginning of an episode, or where a resumed run stopped."""
         agent, saved = self._agent, self._run.resumed
         if saved is not None:
-            return self._take_up(saved)
+            observation = self._take_up(saved)
+            self.journal.catch_up()
+            return observation
         observation = agent.env.reset()
         agent.replay.begin(observation)
         return observation

@@ -73,6 +73,7 @@ FLAGS: tuple[Flag, ...] = (
         ("--resume-period",),
     ),
     Flag("evaluation_period_agent_steps", "N", "Agent steps between evaluations; 0: none.", ("--evaluation-period",)),
+    Flag("evaluation_at_end", "", "Evaluate after the last agent step, too."),
     Flag("evaluation_episodes", "N", "Episodes of an evaluation."),
     Flag("sample_size", "N", "Observations in a sample."),
     Flag("precision", "KIND", "float32, tf32 or bf16."),

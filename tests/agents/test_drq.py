@@ -43,6 +43,8 @@ def test_the_defaults_are_those_of_the_paper() -> None:
         "sticky_action_probability": 0.0,
         "life_loss_terminates": True,
         "evaluation_noop_max": 30,
+        "evaluation_at_end": True,
+        "evaluation_episodes": 100,
         "recycler_tau": 0.025,
         "recycler_period_gradient_steps": 1_000,
         "recycler_sample_size": 64,
@@ -127,7 +129,8 @@ def test_statistics_are_un_augmented(agent: DrQ) -> None:
 
 def train(folder: Any, *arguments: str) -> Run:
     small = ["--width", "0.1", "--steps", "150", "--warmup", "100", "--set", "batch_size=8", "--sample-size", "16"]
-    code = run(["train", "drq", "--env", "ALE/Breakout-v5", *small, "--threads", "1", "--out", str(folder), *arguments])
+    games = ["--evaluation-episodes", "2", "--set", "max_episode_agent_steps=60", "--threads", "1"]
+    code = run(["train", "drq", "--env", "ALE/Breakout-v5", *small, *games, "--out", str(folder), *arguments])
     assert code == 0
     return Run(folder)
 
@@ -139,6 +142,8 @@ def test_a_run_through_the_command_line(tmp_path: Any) -> None:
     assert last.network.options["dueling"] is True
     assert [row["gradient_step"] for row in found.rows("recycling")] == [25, 50]
     assert found.description["algorithm"] == "drq"
+    (evaluation,) = found.rows("evaluation")
+    assert (evaluation["agent_step"], evaluation["episodes"]) == (150, 2)
     again = train(tmp_path / "again", "--redo", "--redo-period", "25", "--redo-tau", "0.5")
     assert all(torch.equal(value, again.weights()[name]) for name, value in found.weights().items())
     plain = train(tmp_path / "plain", "--set", "augmentation=false", "--redo", "--redo-period", "25")

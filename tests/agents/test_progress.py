@@ -13,6 +13,8 @@ def use(bar: ProgressBar) -> None:
         bar.episode(3.25)
         bar.dormancy(0.125)
         bar.at(10)
+        bar.evaluating(1, 2)
+        bar.evaluating(2, 2)
 
 
 def test_nothing_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +31,8 @@ def test_a_terminal_sees_return_and_dormancy(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "10/10" in shown.err
+    assert "evaluation 1/2" in shown.err
+    assert shown.err.rindex("agent steps") > shown.err.rindex("evaluation 1/2")
     assert "return 3.2" in shown.err
     assert "dormant 12.5%" in shown.err
 

@@ -87,6 +87,8 @@ class CommonConfig:
     """How often all that a killed run needs to go on bit for bit is saved; 0 saves none of it, not at the end."""
     evaluation_period_agent_steps: Natural = 0
     """How often the agent plays episodes without exploration, in an environment of their own; 0: never."""
+    evaluation_at_end: bool = False
+    """Play them after the last agent step, too."""
     evaluation_episodes: Count = 30
     sample_size: Count = 1_024
     """Observations per statistics sample; for the rank, at least as many as the last hidden layer has neurons."""

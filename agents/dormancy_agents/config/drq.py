@@ -38,6 +38,8 @@ class DrQConfig(DiscreteConfig):
     sticky_action_probability: Share = 0.0
     life_loss_terminates: bool = True
     evaluation_noop_max: Natural = 30
+    evaluation_at_end: bool = True
+    evaluation_episodes: Count = 100
 
     dormancy_period_gradient_steps: Count = 5_000
     checkpoint_period_agent_steps: Count = 20_000
@@ -55,6 +57,7 @@ QUICK: Mapping[str, Any] = {
     "epsilon_decay_agent_steps": 1_000,
     "dormancy_period_gradient_steps": 500,
     "checkpoint_period_agent_steps": 1_000,
+    "evaluation_episodes": 5,
 }
 
 
