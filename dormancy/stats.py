@@ -19,6 +19,7 @@ __all__ = [
     "Interval",
     "iqm",
     "iqm_band",
+    "mean_interval",
     "percentile_interval",
     "performance_profile",
     "poisson_weights",
@@ -101,6 +102,24 @@ def stratified_bootstrap(
         for _ in range(replicates)
     ]
     return percentile_interval(found, float(statistic(np.concatenate(tasks))), confidence)
+
+
+def mean_interval(
+    values: ArrayLike, *, confidence: float = 0.95, replicates: int = REPLICATES, seed: int = 0
+) -> Interval:
+    """Bootstrap the mean of independent values, such as the returns of an evaluation, shape (E,).
+
+    The interval of a single value is NaN. Raises `UsageError` when there is none.
+
+    >>> mean_interval([2.0, 2.0, 2.0])
+    Interval(estimate=2.0, low=2.0, high=2.0)
+    """
+    (found,) = _tasks([values])
+    estimate = float(found.mean())
+    if found.size < 2:
+        return Interval(estimate, math.nan, math.nan)
+    drawn = np.random.default_rng(seed).integers(found.size, size=(replicates, found.size))
+    return percentile_interval(found[drawn].mean(axis=1), estimate, confidence)
 
 
 def _trimmed_mean(values: Floats, axis: int) -> Floats:

@@ -13,6 +13,7 @@ from dormancy.errors import UsageError
 from dormancy.stats import (
     iqm,
     iqm_band,
+    mean_interval,
     percentile_interval,
     performance_profile,
     poisson_weights,
@@ -50,6 +51,24 @@ def test_the_stratified_interval_has_the_width_that_theory_gives() -> None:
     assert stratified_bootstrap(tasks, np.mean, replicates=50, seed=3) == stratified_bootstrap(
         tasks, np.mean, replicates=50, seed=3
     )
+
+
+def test_the_interval_of_a_mean_has_the_width_that_theory_gives() -> None:
+    values = np.random.default_rng(0).normal(5.0, 2.0, 400)
+    found = mean_interval(values)
+    assert found.estimate == pytest.approx(values.mean())
+    half = 1.96 * values.std(ddof=1) / math.sqrt(400)
+    assert found.high - found.estimate == pytest.approx(half, rel=0.1)
+    assert found.estimate - found.low == pytest.approx(half, rel=0.1)
+
+
+def test_one_value_has_a_mean_and_no_interval() -> None:
+    estimate, low, high = mean_interval([3.0])
+    assert estimate == 3.0
+    assert math.isnan(low)
+    assert math.isnan(high)
+    with pytest.raises(UsageError):
+        mean_interval([])
 
 
 def test_a_task_without_runs_is_an_error() -> None:

@@ -11,11 +11,12 @@ from dormancy.io.native import save_checkpoint
 from dormancy.io.readers import load_checkpoint
 from dormancy.io.sample import ObservationArray, ReplaySample
 from dormancy.io.survey import NetworkFound, Survey, survey_checkpoint
-from dormancy.io.training import TrainingRecord, read_training
+from dormancy.io.training import Evaluation, TrainingRecord, read_training
 
 __all__ = [
     "Assumption",
     "Checkpoint",
+    "Evaluation",
     "Hints",
     "NetworkFound",
     "ObservationArray",

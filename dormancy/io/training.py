@@ -1,4 +1,4 @@
-"""What a training run wrote about itself: its configuration, and the return of every episode."""
+"""What a training run wrote about itself: its configuration, the return of every episode, its evaluations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dormancy.errors import FileError, FormatError
 from dormancy.io.files import one_line, printable, require_regular_file
 
-__all__ = ["TrainingRecord", "read_training"]
+__all__ = ["Evaluation", "TrainingRecord", "read_training"]
 
 Floats: TypeAlias = NDArray[np.float64]
 SCHEMA = "dormancy.run/1"
@@ -29,12 +29,22 @@ def _nothing() -> Floats:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Episodes played without exploration after `agent_step` agent steps; `returns` are undiscounted, shape (E,)."""
+
+    agent_step: int
+    returns: Floats
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class TrainingRecord:
     """One training run: `config` as it was started with, and for each of E episodes its end and its return.
 
-    `steps` counts agent steps, shape (E,), ascending; `returns` are undiscounted, shape (E,). `last_step` is the last
-    agent step that the run wrote anything about, also between episodes. `status` is "running", "finished", or how it
-    ended; empty where the run does not say.
+    `steps` counts agent steps, shape (E,), ascending; `returns` are undiscounted, shape (E,), as the agent explored;
+    `evaluations` are in the order in which they were played. `last_step` is the last agent step that the run wrote
+    anything about, also between episodes. `status` is "running", "finished", or how it ended; empty where the run does
+    not say.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -42,6 +52,7 @@ class TrainingRecord:
     returns: Floats = field(default_factory=_nothing)
     last_step: int = 0
     status: str = ""
+    evaluations: tuple[Evaluation, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -79,35 +90,54 @@ def _described(path: Path) -> tuple[Mapping[str, Any], str]:
     return {"algorithm": found.get("algorithm"), **found["config"]}, str(found.get("status") or "")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, float | None]]:
-    """Give the agent step of every row, with the return where the row is about an episode."""
+class _Row(NamedTuple):
+    """What a row is about: an episode of training and its return, an evaluation and its returns, or something else."""
+
+    agent_step: int
+    value: float | None = None
+    evaluated: Floats | None = None
+
+
+def _rows(path: Path) -> Iterator[_Row]:
     whole, _, _ = _text(path).rpartition("\n")
     last = 0
     for number, line in enumerate(whole.split("\n") if whole else (), start=1):
         try:
-            step, value = _row(json.loads(line))
-            if step < last:
-                raise ValueError(f"agent step {step} after {last}")
+            row = _row(json.loads(line))
+            if row.agent_step < last:
+                raise ValueError(f"agent step {row.agent_step} after {last}")
         except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
             raise FormatError(
                 f"{printable(path)}, line {number}: no row of metrics ({one_line(error)}); correct or remove the line"
             ) from error
-        last = step
-        yield step, value
+        last = row.agent_step
+        yield row
 
 
-def _row(row: Any) -> tuple[int, float | None]:
+def _row(row: Any) -> _Row:
     if not isinstance(row, dict):
         raise TypeError("not an object")
-    step, value = row["agent_step"], row["return"] if row["kind"] == "episode" else None
+    step, kind = row["agent_step"], row["kind"]
     if type(step) is not int or not 0 <= step < MOST_STEPS:
         raise ValueError("agent_step is no count")
-    if value is not None and (type(value) not in (int, float) or not math.isfinite(value)):
+    if kind == "episode":
+        return _Row(step, value=_finite(row["return"]))
+    if kind == "evaluation":
+        returns = row["returns"]
+        if not isinstance(returns, list) or not returns:
+            raise ValueError("returns is no list of numbers")
+        return _Row(step, evaluated=np.array([_finite(value) for value in returns]))
+    return _Row(step)
+
+
+def _finite(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError("return is no finite number")
-    return step, value
+    return float(value)
 
 
-def _record(config: Mapping[str, Any], rows: list[tuple[int, float | None]], status: str) -> TrainingRecord:
-    episodes = [(step, value) for step, value in rows if value is not None]
+def _record(config: Mapping[str, Any], rows: list[_Row], status: str) -> TrainingRecord:
+    episodes = [(row.agent_step, row.value) for row in rows if row.value is not None]
     steps, returns = np.array(episodes, dtype=np.float64).reshape(-1, 2).T
-    return TrainingRecord(config, steps, returns, rows[-1][0] if rows else 0, status)
+    evaluations = tuple(Evaluation(row.agent_step, row.evaluated) for row in rows if row.evaluated is not None)
+    return TrainingRecord(config, steps, returns, rows[-1].agent_step if rows else 0, status, evaluations)

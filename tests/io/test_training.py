@@ -11,6 +11,7 @@ from dormancy.errors import FileError, FormatError
 from dormancy.io import read_training
 
 EPISODE = '{"kind": "episode", "agent_step": %d, "return": %s}\n'
+EVALUATION = '{"kind": "evaluation", "agent_step": %d, "returns": %s}\n'
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
 
@@ -29,6 +30,15 @@ def test_episodes_are_read_and_other_rows_only_move_the_clock(tmp_path: Path) ->
     assert record.steps.tolist() == [10.0, 20.0]
     assert record.returns.tolist() == [3.5, -1.0]
     assert record.last_step == 31
+
+
+def test_evaluations_are_read_apart_from_the_episodes_of_training(tmp_path: Path) -> None:
+    text = EPISODE % (10, 3.5) + EVALUATION % (20, "[1, 2.5]") + EPISODE % (20, 9) + EVALUATION % (40, "[-3]")
+    record = read_training(folder(tmp_path, text))
+    assert record is not None
+    assert [(each.agent_step, each.returns.tolist()) for each in record.evaluations] == [(20, [1.0, 2.5]), (40, [-3.0])]
+    assert record.returns.tolist() == [3.5, 9.0]
+    assert record.last_step == 40
 
 
 def test_the_configuration_comes_from_run_json(tmp_path: Path) -> None:
@@ -76,6 +86,11 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
         '{"kind": "episode", "agent_step": 3, "return": 1}',
         '{"kind": "episode", "agent_step": 1' + "0" * 400 + ', "return": 1}',
         '{"kind": "episode", "agent_step": 5, "return": 1' + "0" * 400 + "}",
+        '{"kind": "evaluation", "agent_step": 5}',
+        '{"kind": "evaluation", "agent_step": 5, "returns": []}',
+        '{"kind": "evaluation", "agent_step": 5, "returns": 3}',
+        '{"kind": "evaluation", "agent_step": 5, "returns": [1, NaN]}',
+        '{"kind": "evaluation", "agent_step": 5, "returns": [1, "2"]}',
         "[" * 100_000,
     ],
 )

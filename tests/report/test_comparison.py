@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dormancy.errors import UsageError
-from dormancy.io import TrainingRecord
+from dormancy.io import Evaluation, TrainingRecord
 from dormancy.report import render_html, to_json, to_markdown
 from dormancy.report.charts import Figure, LinePanel
 from dormancy.report.groups import Comparison, compare_runs
@@ -184,6 +184,34 @@ def test_final_returns_are_compared() -> None:
     assert isinstance(profile, LinePanel)
     assert profile.lines[0].y[0] == 1.0
     assert profile.lines[1].y[-1] == 0.0
+
+
+def evaluated(redo: bool, seed: int, *steps: int) -> TrainingRecord:
+    found = tuple(Evaluation(step, np.array([seed + redo, seed - redo + step])) for step in steps)
+    return TrainingRecord({"redo": redo, "seed": seed}, last_step=100_000, evaluations=found)
+
+
+def test_evaluations_are_compared_over_seeds() -> None:
+    series, _ = runs_of(*TWINS)
+    records: list[TrainingRecord | None] = [evaluated(one["redo"], one["seed"], 50, 100) for one in TWINS]
+    figure = figures(build_view(series, records=records, compare="redo"))["returns-evaluation None"]
+    (panel,) = figure.panels
+    assert isinstance(panel, LinePanel)
+    for line in panel.lines:
+        assert line.x.tolist() == [50.0, 100.0]
+        assert line.y.tolist() == [iqm([seed + 25 for seed in (1, 2, 3)]), iqm([seed + 50 for seed in (1, 2, 3)])]
+    assert "returns None" not in figures(build_view(series, records=records, compare="redo"))
+
+
+def test_one_evaluation_over_seeds_is_a_table() -> None:
+    series, _ = runs_of(*TWINS)
+    records: list[TrainingRecord | None] = [evaluated(one["redo"], one["seed"], 100) for one in TWINS]
+    figure = figures(build_view(series, records=records, compare="redo"))["returns-evaluation None"]
+    assert figure.panels == ()
+    assert figure.table is not None
+    assert [row[:4] for row in figure.table.rows] == [
+        ("evaluation", label, 100.0, 3.0) for label in ("redo false", "redo true")
+    ]
 
 
 def test_runs_without_episodes_have_no_chapter_on_returns() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dormancy.io import TrainingRecord
+from dormancy.io import Evaluation, TrainingRecord
 from dormancy.report import render_html, to_markdown
 from dormancy.report.charts import Figure, LinePanel
 from dormancy.report.inputs import read_inputs
 from dormancy.report.sections.returns import returns_section, window_means
 from dormancy.series import DormancySeries
+from dormancy.stats import mean_interval
 from tests.report.runs import layer, made_up_run, scan_of
 
 SMALL = (("conv1", 8), ("fc1", 24))
@@ -79,6 +80,41 @@ def test_one_checkpoint_or_no_agent_step_leaves_returns_alone() -> None:
     assert list(figures([made_up_run(checkpoints=1)], [record([1.0, 2.0])])) == ["returns None"]
     stepless = DormancySeries.of("x", [scan_of(layer("fc1", [0.0, 1.0]), step=None) for _ in range(2)])
     assert list(figures([stepless], [record([1.0, 2.0])])) == ["returns None"]
+
+
+def evaluated(*steps: int) -> TrainingRecord:
+    """A run that never acted, as offline ones do, and was evaluated over three episodes at each step."""
+    evaluations = tuple(Evaluation(step, np.array([1.0, 2.0, 6.0]) * step) for step in steps)
+    return TrainingRecord({"seed": 1}, last_step=max(steps, default=0), evaluations=evaluations)
+
+
+def test_evaluations_are_drawn_with_the_interval_of_their_mean() -> None:
+    drawn = figures([made_up_run(checkpoints=2), made_up_run("b", 2)], [evaluated(100, 300), evaluated(200)])
+    assert list(drawn) == ["returns-evaluation None"]  # nothing was earned in training
+    figure = drawn["returns-evaluation None"]
+    (panel,) = figure.panels
+    assert isinstance(panel, LinePanel)
+    assert [line.x.tolist() for line in panel.lines] == [[100.0, 300.0], [200.0]]
+    assert panel.lines[0].y.tolist() == [300.0, 900.0]
+    _, low, high = mean_interval([100.0, 200.0, 600.0])
+    assert figure.table is not None
+    assert figure.table.rows[0] == ("dqn", 100, 3, 300.0, low, high, 100.0, 600.0)
+    assert len(figure.table.rows) == len(figure.table.slots) == 3
+
+
+def test_one_evaluation_a_run_is_a_table() -> None:
+    run = made_up_run(checkpoints=2)
+    figure = figures([run], [evaluated(100)])["returns-evaluation None"]
+    assert figure.panels == ()
+    page = render_html([run], records=[evaluated(100)])
+    assert "Returns of each evaluation" in page
+
+
+def test_evaluations_stand_behind_what_was_earned_in_training() -> None:
+    both = record([1.0] * 30)
+    both = TrainingRecord(both.config, both.steps, both.returns, 3000, evaluations=evaluated(100, 200).evaluations)
+    drawn = list(figures([made_up_run(checkpoints=2, taus=(0.1,))], [both]))
+    assert drawn == ["returns None", "returns-evaluation None", "returns-dormancy 0.1"]
 
 
 def test_negative_returns_fit_their_axis() -> None:

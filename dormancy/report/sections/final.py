@@ -9,7 +9,7 @@ import numpy as np
 from dormancy.report.charts import Axis, Cell, Column, Figure, Line, LinePanel, Section, Table
 from dormancy.report.groups import Comparison, Group, Pairing
 from dormancy.report.scales import nice_ceiling
-from dormancy.report.sections.seeds import return_bands
+from dormancy.report.sections.seeds import evaluation_bands, return_bands
 from dormancy.report.wording import number, percent
 from dormancy.stats import Interval, iqm_band, performance_profile, probability_of_improvement
 
@@ -127,10 +127,12 @@ def _improvement_figure(pairings: list[Pairing]) -> Figure:
 
 def returns_over_seeds(comparison: Comparison) -> Section | None:
     """Return what the groups earned, or None where no run has episodes."""
-    if not any(run.record and run.record.returns.size for group in comparison.groups for run in group.runs):
-        return None
-    pairings = _scored(comparison)
-    figures = [return_bands(comparison)]
+    records = [run.record for group in comparison.groups for run in group.runs if run.record is not None]
+    evaluations, pairings = evaluation_bands(comparison), _scored(comparison)
+    figures = [return_bands(comparison)] if any(record.returns.size for record in records) else []
+    figures += [evaluations] if evaluations else []
     figures += [_profile_figure(pairings)] if pairings else []
     figures += [_improvement_figure(pairings)] if any(len(pairing.groups) > 1 for pairing in pairings) else []
+    if not figures:
+        return None
     return Section("returns", "Returns", "Returns", comparison.asked("Did the agents learn"), figures)

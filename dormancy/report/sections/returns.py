@@ -1,8 +1,8 @@
-"""What the agent earned while it trained, beside how dormant it was."""
+"""What the agent earned while it trained and where it was evaluated, beside how dormant it was."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from dormancy.report.inputs import Inputs, Run
 from dormancy.report.scales import written
 from dormancy.report.sections.common import value_axis
 from dormancy.report.wording import count, plural
+from dormancy.stats import mean_interval
 
-__all__ = ["returns_section", "share", "window_means"]
+__all__ = ["EVALUATED", "evaluated", "returns_section", "share", "window_means"]
 
 MOST_WINDOWS, EPISODES_A_WINDOW = 20, 10
 FINAL = 0.1
 AGENT_STEPS = "agent steps"
+EVALUATED = "Evaluation without exploration"
 
 
 def window_means(record: TrainingRecord, ends: FloatArray) -> FloatArray:
@@ -130,11 +132,73 @@ def _beside_figure(inputs: Inputs, tau: float) -> Figure | None:
     )
 
 
+def evaluated(record: TrainingRecord | None) -> tuple[FloatArray, FloatArray]:
+    """Return the agent steps at which a run was evaluated, and the mean return each time."""
+    found = record.evaluations if record else ()
+    steps = np.array([each.agent_step for each in found], dtype=np.float64)
+    return steps, np.array([each.returns.mean() for each in found], dtype=np.float64)
+
+
+def _bands(record: TrainingRecord) -> FloatArray:
+    """Return mean, low and high of each evaluation, shape (3, evaluations)."""
+    return np.array([mean_interval(each.returns) for each in record.evaluations]).T
+
+
+def _evaluation_rows(run: Run, record: TrainingRecord) -> Iterator[tuple[Cell, ...]]:
+    for each, band in zip(record.evaluations, _bands(record).T.tolist(), strict=True):
+        ends = (float(each.returns.min()), float(each.returns.max()))
+        yield (run.label, each.agent_step, each.returns.size, *band, *ends)
+
+
+def _evaluation_table(found: Sequence[tuple[Run, TrainingRecord]]) -> Table:
+    columns = (
+        Column("run", "text"),
+        Column(AGENT_STEPS, "count"),
+        Column("episodes", "count"),
+        Column("mean return"),
+        Column("95 % from"),
+        Column("to"),
+        Column("lowest"),
+        Column("highest"),
+    )
+    rows = tuple(row for one in found for row in _evaluation_rows(*one))
+    slots = tuple(run.slot for run, record in found for _ in record.evaluations)
+    return Table("Returns of each evaluation", columns, rows, slots=slots)
+
+
+def _evaluation_panel(found: Sequence[tuple[Run, TrainingRecord]]) -> LinePanel:
+    lines = []
+    for run, record in found:
+        steps, (means, low, high) = evaluated(record)[0], _bands(record)
+        lines.append(Line(run.label, steps, means, run.slot, low=low, high=high))
+    y = value_axis("mean return of an episode", [_bands(record).ravel() for _, record in found])
+    last = max(float(record.last_step) for _, record in found)
+    return _panel("evaluation", "Mean return of the episodes of each evaluation", y, lines, last)
+
+
+def _evaluation_figure(inputs: Inputs) -> Figure | None:
+    found = [(run, run.record) for run in inputs.runs if run.record is not None and run.record.evaluations]
+    if not found:
+        return None
+    return Figure(
+        key="returns-evaluation",
+        title=EVALUATED,
+        panels=(_evaluation_panel(found),) if any(len(record.evaluations) > 1 for _, record in found) else (),
+        table=_evaluation_table(found),
+        caption="Undiscounted returns, in an environment of their own. Bands: 95 % interval of the mean, bootstrapped "
+        "over episodes: what other episodes of this agent might give, not what other seeds might.",
+        wide=True,
+    )
+
+
 def returns_section(inputs: Inputs) -> Section | None:
     """Return what the agent earned, or None where no run folder with episodes was given."""
-    if not _played(inputs):
+    evaluations = _evaluation_figure(inputs)
+    figures = [evaluations] if evaluations else []
+    if _played(inputs):
+        beside = (_beside_figure(inputs, tau) for tau in inputs.taus)
+        figures = [_return_figure(inputs), *figures, *(figure for figure in beside if figure is not None)]
+    if not figures:
         return None
-    beside = (_beside_figure(inputs, tau) for tau in inputs.taus)
-    figures = [_return_figure(inputs), *(figure for figure in beside if figure is not None)]
     question = "Did the agent learn, and how dormant was it meanwhile?"
     return Section("returns", "Returns", "Returns", question, figures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias, final
 
@@ -16,11 +16,19 @@ from dormancy.report.inputs import Inputs, Run, Scope
 from dormancy.report.scales import written
 from dormancy.report.sections.common import step_axis, value_axis
 from dormancy.report.sections.rank import SRANK, rank_scopes
-from dormancy.report.sections.returns import MOST_WINDOWS, window_means
+from dormancy.report.sections.returns import EVALUATED, MOST_WINDOWS, evaluated, window_means
 from dormancy.report.wording import count
 from dormancy.stats import Band, iqm_band
 
-__all__ = ["GroupBand", "dormancy_bands", "measured_band", "rank_bands", "return_bands", "share_band"]
+__all__ = [
+    "GroupBand",
+    "dormancy_bands",
+    "evaluation_bands",
+    "measured_band",
+    "rank_bands",
+    "return_bands",
+    "share_band",
+]
 
 BAND = "Line: interquartile mean over seeds; band: 95 % interval, bootstrapped over runs."
 RunCurve: TypeAlias = Callable[[Run], tuple[FloatArray, FloatArray]]
@@ -203,3 +211,19 @@ def return_bands(comparison: Comparison) -> Figure:
     last = max(pairing.horizon for pairing in comparison.pairings)
     x = Axis("agent steps", 0.0, max(last, 1.0), "step")
     return _figure(drawn, x, y, "Mean return of the training episodes", key="returns", title="Return over training")
+
+
+def evaluation_bands(comparison: Comparison) -> Figure | None:
+    """Return what the groups earned where they were evaluated, or None where no run was."""
+
+    def band(pairing: Pairing, group: Group) -> GroupBand:
+        return _over_runs(group, lambda run: evaluated(run.record))
+
+    drawn = _drawn(comparison, "evaluation", band)
+    places = [found.x for one in drawn for _, found in one.curves]
+    if not any(place.size for place in places):
+        return None
+    y = value_axis("mean return of an episode", [each for one in drawn for each in one.values])
+    x = Axis("agent steps", 0.0, max(pairing.horizon for pairing in comparison.pairings), "step")
+    figure = _figure(drawn, x, y, "Mean return of an evaluation", key="returns-evaluation", title=EVALUATED)
+    return figure if max(place.size for place in places) > 1 else replace(figure, panels=())
