@@ -9,6 +9,18 @@ from dormancy.errors import UsageError
 from dormancy_agents.config import dqn_config
 from dormancy_agents.envs import Environment, make_environment
 
+SEVENTEEN = [
+    "Asterix", "DemonAttack", "Seaquest", "WizardOfWor", "BeamRider", "RoadRunner", "Jamesbond", "Qbert", "Breakout",
+    "Enduro", "SpaceInvaders", "Pong", "Zaxxon", "YarsRevenge", "MsPacman", "DoubleDunk", "IceHockey",
+]  # fmt: skip
+"""The games that the paper trains DQN on (table of hyper-parameters, appendix A)."""
+ATARI_100K = [
+    "Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout", "ChopperCommand",
+    "CrazyClimber", "DemonAttack", "Freeway", "Frostbite", "Gopher", "Hero", "Jamesbond", "Kangaroo", "Krull",
+    "KungFuMaster", "MsPacman", "Pong", "PrivateEye", "Qbert", "RoadRunner", "Seaquest", "UpNDown",
+]  # fmt: skip
+"""The games of Atari 100k (Kaiser et al. 2020), on which it trains DrQ."""
+
 
 def atari(game: str = "Breakout", seed: int = 1, **settings: object) -> Environment:
     return make_environment(dqn_config(f"ALE/{game}-v5", settings), seed)
@@ -35,6 +47,16 @@ def test_atari_observations_are_four_stacked_grey_frames() -> None:
     assert first[3].any()
     second = env.step(0).observation
     assert np.array_equal(second[2], first[3])
+    env.close()
+
+
+@pytest.mark.parametrize("game", sorted({*SEVENTEEN, *ATARI_100K}))
+def test_every_game_of_the_paper_is_there(game: str) -> None:
+    env = atari(game)
+    assert env.reset().shape == (4, 84, 84)
+    frames = [env.step(index % env.actions).observation for index in range(5)]
+    assert 3 <= env.actions <= 18
+    assert any(frame[-1].any() for frame in frames)
     env.close()
 
 
