@@ -66,7 +66,8 @@ class GradientStep(Generic[B]):
         return held
 
     def _rehearse(self, held: B) -> None:
-        before = {id(value): value.clone() for value in self._tensors()}
+        # Detached: a clone that remembers its parameter would tie gradients to the stream it was made on.
+        before = {id(value): value.detach().clone() for value in self._tensors()}
         with torch.random.fork_rng(devices=[torch.cuda.current_device()] if self._kind == "cuda" else []):
             if self._kind == "cuda":
                 self._on_another_stream(held)

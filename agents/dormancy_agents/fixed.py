@@ -60,8 +60,8 @@ def fixed_targets(config: DiscreteConfig, spec: NetworkSpec, streams: Streams) -
 
 
 def _drawn(spec: NetworkSpec, seed: int, device: str) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         return build_network(spec).to(device).eval().requires_grad_(False)
 
 

@@ -28,7 +28,7 @@ def build_twin(spec: NetworkSpec, device: str) -> nn.Module:
     A scan of it is what a scan of the file will be: same layout in memory, same mode, no gradients. Building it draws
     initial weights; the generator is put back, so that logging does not shift the training.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         return build_network(spec).to(device).eval().requires_grad_(False)
 
 

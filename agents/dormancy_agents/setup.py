@@ -36,7 +36,8 @@ def prepare_device(config: CommonConfig) -> None:
         found = torch.cuda.device_count()
         raise UsageError(f"no device {config.device!r}: torch {torch.__version__} sees {found} GPUs; use --device cpu")
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # streams and graphs are made on the current one
+        torch.cuda.set_device(device.index or 0)  # streams and graphs are made on the current one
+        torch.backends.cudnn.deterministic = True  # a run is to be repeated bit for bit
     keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -20,7 +20,17 @@ from torch.utils._pytree import tree_map
 from dormancy.errors import NetworkError
 from dormancy.graph.ops import Kind, activation_name, kind_of, operation_name, tensors_in
 
-__all__ = ["DispatchMode", "Operation", "Trace", "Value", "call_model", "counted_calls", "record", "undisturbed"]
+__all__ = [
+    "DispatchMode",
+    "Operation",
+    "Trace",
+    "Value",
+    "call_model",
+    "counted_calls",
+    "full_precision",
+    "record",
+    "undisturbed",
+]
 
 
 @final
@@ -193,13 +203,32 @@ def _module_names(recorder: _Recorder) -> Iterator[None]:
 
 
 @contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute products and convolutions of float32 numbers in float32 on GPUs, too, for the time of the block."""
+    backends: Any = torch.backends  # whose types do not know of precisions
+    kinds = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
+
+
+@contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Look at a network and leave no trace: evaluation mode, no gradients, no random numbers used, buffers restored."""
+    """Look at a network and leave no trace: evaluation mode, no gradients, no random numbers used, buffers restored.
+
+    On a GPU, in full float32: by default PyTorch lets cuDNN round what a convolution reads to 10 bits (TF32).
+    """
     modes = {module: module.training for module in model.modules()}
     buffers = {buffer: buffer.detach().clone() for buffer in model.buffers()}
     devices = {tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"}
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
+    precise = full_precision() if devices else nullcontext()
+    with torch.random.fork_rng(devices=list(devices)), torch.no_grad(), precise:
         model.eval()
         torch.backends.mha.set_fastpath_enabled(False)  # a fused kernel would hide the layers inside
         try:

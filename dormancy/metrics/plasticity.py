@@ -68,11 +68,12 @@ def log_ratio_interval(used: Sequence[float], fresh: Sequence[float]) -> Interva
 def _fresh_twin(model: nn.Module) -> nn.Module:
     """Copy a network and draw its parameters anew by its own ``reset_parameters``, children before parents.
 
-    Raises `NetworkError` naming a module whose parameters nobody can draw.
+    They are drawn on the CPU, so that a seed gives the same ones wherever the network is. Raises `NetworkError` naming
+    a module whose parameters nobody can draw.
     """
-    twin = copy.deepcopy(model)
+    twin = copy.deepcopy(model).cpu()
     _reset(twin, "")
-    return twin
+    return twin.to(next(model.parameters()).device)
 
 
 def _reset(module: nn.Module, name: str) -> None:

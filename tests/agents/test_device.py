@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from dormancy.errors import UsageError
 from dormancy_agents import dqn, sac
 from dormancy_agents.captured import GradientStep
 from dormancy_agents.config import DrQConfig, SACConfig, dqn_config
@@ -20,6 +21,7 @@ from dormancy_agents.dqn import DQN
 from dormancy_agents.drq import DrQ
 from dormancy_agents.replay import Replay
 from dormancy_agents.sac import SAC
+from dormancy_agents.setup import prepare_device
 from dormancy_agents.windows import WindowMeans
 
 SMALL = {"hidden": (16,), "width": 0.1, "batch_size": 4, "warmup_agent_steps": 50, "threads": 1, "replay_capacity": 500}
@@ -161,3 +163,30 @@ def test_a_copy_that_waits_is_seen(watch: Watch) -> None:
         torch.empty(3, device="meta").copy_(torch.zeros(3))
         torch.zeros(3).to("meta", non_blocking=True)
     assert (len(watch.waits), watch.copies) == (2, 3)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let PyTorch believe in two GPUs; lists which one is made the current one."""
+    chosen: list[int] = []
+
+    def set_device(device: Any) -> None:
+        chosen.append(torch.cuda._utils._get_device_index(device))
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    return chosen
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
+def test_a_gpu_is_named_with_or_without_its_number(two_gpus: list[int], device: str, index: int) -> None:
+    prepare_device(dqn_config("CartPole-v1", {"device": device}))
+    assert two_gpus == [index]
+    assert torch.backends.cudnn.deterministic
+
+
+def test_a_gpu_that_is_not_there_is_told(two_gpus: list[int]) -> None:
+    with pytest.raises(UsageError, match=r"no device 'cuda:2'.*sees 2 GPUs"):
+        prepare_device(dqn_config("CartPole-v1", {"device": "cuda:2"}))
+    assert two_gpus == []
