@@ -38,6 +38,9 @@ class Agent(Protocol):
     agent_step: int
     gradient_step: int
 
+    def gradient_steps_due(self) -> int:
+        """Return how many gradient steps the agent steps so far call for."""
+
     def logged(self) -> Mapping[str, float]:
         """Return what a learning row says besides losses and rates, such as epsilon."""
 

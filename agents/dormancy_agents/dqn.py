@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,11 @@ def train(config: DQNConfig, out: Path, *, progress: bool = True, resume: bool =
             action = agent.act(observation)
             agent.agent_step += 1
 
-            # Learn: as many gradient steps as the replay ratio owes; recycle or prune neurons when it is their time.
+            # Learn: as many gradient steps as the replay ratio owes; prune neurons when it is their time, look at the
+            # network, then recycle.
             while agent.gradient_step < agent.gradient_steps_due():
                 journal.learned(agent.learn())
-                for row in agent.intervene():
+                for row in agent.intervene(journal.look):
                     journal.intervened(row)
 
             # Let the target follow.
@@ -165,9 +166,9 @@ class DQN:
             return max_target(batch.returns, batch.discounts, next_values)
         return double_target(batch.returns, batch.discounts, next_values, self.online(batch.next_observations).float())
 
-    def intervene(self) -> Iterator[Row]:
-        """Let recycling and pruning count this gradient step; give what they did."""
-        return self.interventions.step(self._statistics)
+    def intervene(self, look: Callable[[], None]) -> Iterator[Row]:
+        """Let pruning and recycling count this gradient step; give what they did. `look` is called in between."""
+        return self.interventions.step(self._statistics, look)
 
     def _statistics(self, size: int) -> Statistics:
         """Draw a fresh sample of the replay, of the recycling stream; and the loss on it for those who ask."""

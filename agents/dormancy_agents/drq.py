@@ -36,10 +36,11 @@ def train(config: DrQConfig, out: Path, *, progress: bool = True, resume: bool =
             action = agent.act(observation)
             agent.agent_step += 1
 
-            # Learn: each gradient step from augmented pixels; recycle or prune neurons when it is their time.
+            # Learn: each gradient step from augmented pixels; prune neurons when it is their time, look at the network,
+            # then recycle.
             while agent.gradient_step < agent.gradient_steps_due():
                 journal.learned(agent.learn())
-                for row in agent.intervene():
+                for row in agent.intervene(journal.look):
                     journal.intervened(row)
 
             # Let the target follow, after every agent step.

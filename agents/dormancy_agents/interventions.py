@@ -49,7 +49,7 @@ class Intervention(Protocol):
 
 @final
 class Interventions:
-    """All interventions that a configuration asks for, in order: recycling, then pruning.
+    """All interventions that a configuration asks for, in order: pruning, then recycling.
 
     Raises `UsageError` for an unknown recycler, and for options that it does not have.
     """
@@ -57,18 +57,23 @@ class Interventions:
     def __init__(
         self, config: CommonConfig, model: nn.Module, optimizers: Iterable[torch.optim.Optimizer], seed: int
     ) -> None:
-        self._named: dict[str, Intervention] = {}
         self.pruning = _Pruning(config, model) if config.prune_dormant else None
-        if config.recycler != "none":
-            self._named["recycler"] = _Recycling(config, model, tuple(optimizers), seed)
-        if self.pruning is not None:
-            self._named["pruning"] = self.pruning
+        recycles = config.recycler != "none"
+        self._recycling = _Recycling(config, model, tuple(optimizers), seed) if recycles else None
+        both: dict[str, Intervention | None] = {"recycler": self._recycling, "pruning": self.pruning}
+        self._named = {name: one for name, one in both.items() if one is not None}
 
-    def step(self, statistics: Callable[[int], Statistics]) -> Iterator[Row]:
-        """Let each act after a gradient step; give a row to log for each that did."""
-        for intervention in self._named.values():
-            if (row := intervention.step(statistics)) is not None:
-                yield row
+    def step(self, statistics: Callable[[int], Statistics], look: Callable[[], None]) -> Iterator[Row]:
+        """Let each act after a gradient step; give a row to log for each that did.
+
+        `look` is called in between, when neurons that are pruned are off and none is recycled yet: scans and
+        checkpoints fall on round numbers, as recyclings do, and would always find the network as good as new.
+        """
+        if self.pruning is not None and (row := self.pruning.step(statistics)) is not None:
+            yield row
+        look()
+        if self._recycling is not None and (row := self._recycling.step(statistics)) is not None:
+            yield row
 
     def metadata(self) -> dict[str, Any]:
         """Return what every checkpoint says of interventions: the neurons that are off, by layer."""

@@ -65,6 +65,15 @@ class Journal:
         """Note a gradient step and its losses by name."""
         self._losses.add(losses)
 
+    def look(self) -> None:
+        """Keep the checkpoint or log the scan that is due at this gradient step."""
+        agent, config = self._agent, self._config
+        last = agent.gradient_step >= agent.gradient_steps_due()  # of this agent step
+        if last and (self._checkpoint_due() or agent.agent_step == config.agent_steps):
+            self._unless_disk_is_full(self.checkpoint)
+        elif self._scan_due():
+            self._dormancy_row(self._look()[1], None)
+
     def intervened(self, row: Row) -> None:
         """Write what was recycled, reset or pruned."""
         self._row(**row)
@@ -77,15 +86,16 @@ class Journal:
         if logs:
             self._learning_row()
         self._evaluation_owed = self._evaluation_due()
-        if self._checkpoint_due() or (logs and self._owed):
+        if (logs and self._owed) or (self._checkpoint_due() and not self._owed):
             self._unless_disk_is_full(self.checkpoint)
-        elif agent.gradient_step >= self._scanned_at + config.dormancy_period_gradient_steps:
-            self._dormancy_row(self._look()[1], None)
         if self._resume_due() or (logs and self._resume_owed):
             self._resume_owed = True
             self._resume_owed = not self._unless_disk_is_full(self.save_resume)
         if self._evaluation_owed:
             self._evaluate_safely()
+
+    def _scan_due(self) -> bool:
+        return self._agent.gradient_step >= self._scanned_at + self._config.dormancy_period_gradient_steps
 
     def _checkpoint_due(self) -> bool:
         step, config = self._agent.agent_step, self._config

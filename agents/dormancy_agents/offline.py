@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol, final
 
@@ -70,7 +70,7 @@ def learn_offline(agent: Learner, out: Path, *, progress: bool = True, resume: b
             agent.agent_step += 1
             while agent.gradient_step < agent.gradient_steps_due():
                 session.journal.learned(agent.learn())
-                for row in agent.intervene():
+                for row in agent.intervene(session.journal.look):
                     session.journal.intervened(row)
             if agent.agent_step % config.target_period_agent_steps == 0:
                 agent.update_target()
@@ -87,8 +87,8 @@ class Learner(Agent, Protocol):
     def learn(self) -> Mapping[str, Tensor]:
         """Take one gradient step; return what is logged of it."""
 
-    def intervene(self) -> Iterable[Row]:
-        """Let recycling and pruning count this gradient step; give what they did."""
+    def intervene(self, look: Callable[[], None]) -> Iterable[Row]:
+        """Let pruning and recycling count this gradient step; give what they did. `look` is called in between."""
 
     def update_target(self) -> None:
         """Copy the online network into the target network."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast, final
 
@@ -51,11 +51,11 @@ def train(config: SACConfig, out: Path, *, progress: bool = True, resume: bool =
             action = agent.act(observation)
             agent.agent_step += 1
 
-            # Learn: as many gradient steps as the replay ratio owes; recycle or prune neurons when it is their time;
-            # let the target follow.
+            # Learn: as many gradient steps as the replay ratio owes; prune neurons when it is their time, look at the
+            # network, then recycle; let the target follow.
             while agent.gradient_step < agent.gradient_steps_due():
                 journal.learned(agent.learn())
-                for row in agent.intervene():
+                for row in agent.intervene(journal.look):
                     journal.intervened(row)
                 if agent.gradient_step % config.target_period_gradient_steps == 0:
                     agent.update_target()
@@ -213,9 +213,9 @@ class SAC:
         loss.backward(inputs=parameters)
         self.optimizers[name].step()
 
-    def intervene(self) -> Iterator[Row]:
-        """Let recycling and pruning count this gradient step; give what they did."""
-        return self.interventions.step(self._statistics)
+    def intervene(self, look: Callable[[], None]) -> Iterator[Row]:
+        """Let pruning and recycling count this gradient step; give what they did. `look` is called in between."""
+        return self.interventions.step(self._statistics, look)
 
     def _statistics(self, size: int) -> Statistics:
         """Draw a fresh sample of the replay, of the recycling stream; and the loss on it for those who ask."""

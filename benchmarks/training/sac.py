@@ -99,6 +99,8 @@ class OurSAC:
             agent.agent_step += 1
             while agent.gradient_step < agent.gradient_steps_due():
                 journal.learned(agent.learn())
+                for row in agent.intervene(journal.look):
+                    journal.intervened(row)
                 agent.update_target()
             step = agent.env.step(action)
             agent.replay.add(action, step.reward, step.terminated, step.truncated, step.observation)

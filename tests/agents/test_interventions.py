@@ -78,3 +78,23 @@ def test_pruned_neurons_are_in_every_checkpoint(tmp_path: Path) -> None:
         parameters = load_checkpoint(path).parameters
         assert not parameters["fc2.weight"][:, off.get("fc1", [])].any()
         assert not parameters["head.weight"][:, off.get("fc2", [])].any()
+
+
+def test_networks_are_looked_at_before_they_are_recycled(tmp_path: Path) -> None:
+    """A scan and a checkpoint that are due at a step of recycling are of the network that made it necessary."""
+    short = ["--env", "CartPole-v1", "--steps", "200", "--warmup", "100", "--replay-ratio", "1", "--log-period", "25"]
+    periods = ["--checkpoint-period", "50", "--redo-period", "50", "--redo-tau", "0.9"]
+    plain = train(tmp_path / "plain", *short, *periods, *HIDDEN)
+    redo = train(tmp_path / "redo", *short, *periods, *HIDDEN, "--redo")
+    (first, *_) = redo.rows("recycling")
+    assert first["gradient_step"] == 50
+    assert sum(first["recycled"].values()) > 0
+    seen, before = ({row["gradient_step"]: row for row in each.rows("dormancy")} for each in (redo, plain))
+    assert seen[50]["dormant_fraction"] == before[50]["dormant_fraction"]
+    assert seen[75]["dormant_fraction"] != before[75]["dormant_fraction"]  # 25 steps after it
+    assert seen[50]["checkpoint"] == "step_000000150"
+    kept, same = (load_checkpoint(each.folder / "checkpoints" / "step_000000150.pt") for each in (redo, plain))
+    assert all(torch.equal(value, same.parameters[name]) for name, value in kept.parameters.items())
+    last = load_checkpoint(redo.folder / "checkpoints" / "step_000000200.pt")
+    assert [row["gradient_step"] for row in redo.rows("recycling")] == [50, 100]
+    assert last.gradient_step == 100

@@ -48,6 +48,10 @@ def agent() -> Iterator[SAC]:
     agent.env.close()
 
 
+def nothing() -> None:
+    """Look at nothing between pruning and recycling."""
+
+
 def weights(agent: SAC) -> tuple[Weights, Weights]:
     """Return the parameters of the networks and of their targets, in float64."""
     sides = (agent.online.state_dict(), agent.target.state_dict())
@@ -208,9 +212,9 @@ def test_every_recycler_takes_all_three_networks(recycler: str, options: dict[st
     agent = seen(SAC(config(recycler=recycler, **given)))
     before = {name: value.clone() for name, value in agent.target.state_dict().items()}
     agent.learn()
-    assert list(agent.intervene()) == []
+    assert list(agent.intervene(nothing)) == []
     agent.learn()
-    (row,) = agent.intervene()
+    (row,) = agent.intervene(nothing)
     assert row["recycler"] == recycler
     if recycler in ("redo", "regrama", "continual-backprop"):
         assert {name.partition(".")[0] for name, count in row["recycled"].items() if count} == {"actor", "q1", "q2"}
@@ -225,7 +229,7 @@ def test_recycling_silent_neurons_moves_no_output_on_its_batch(agent: SAC) -> No
             tower.get_submodule("fc1").bias[:4] = -1e6  # type: ignore[index, operator]
     inputs = agent._statistics(256).inputs
     before = [each.clone() for each in agent.online(**inputs)]
-    (row,) = agent.intervene()
+    (row,) = agent.intervene(nothing)
     assert all(row["recycled"][f"{tower}.fc1"] >= 4 for tower in ("actor", "q1", "q2"))
     assert all(torch.equal(old, new) for old, new in zip(before, agent.online(**inputs), strict=True))
     fresh = [agent.online.get_submodule(f"{tower}.fc1").weight[:4] for tower in ("q1", "q2")]  # type: ignore[index]
