@@ -52,6 +52,8 @@ def fixed_targets(config: DiscreteConfig, spec: NetworkSpec, streams: Streams) -
 
     Raises `SampleError` for a teacher that has other outputs, and what reading a checkpoint raises.
     """
+    if config.teacher and config.targets != "teacher":
+        raise UsageError(f"a teacher teaches nothing while targets are {config.targets!r}: give --targets teacher")
     if config.targets == "random-values":
         return RandomValues(streams.integer("targets"), config.huber_delta)
     if config.targets == "random-network":

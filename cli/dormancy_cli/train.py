@@ -40,6 +40,8 @@ app = typer.Typer(
 def _command(algorithm: Algorithm) -> Callable[..., int]:
     def command(**arguments: Any) -> int:
         resolved = _resolved(algorithm, arguments)
+        for message in resolved.warnings:
+            Reporter(quiet=arguments["quiet"]).warning(message)
         if arguments["show_config"]:
             from dormancy_agents.settings import as_toml
 

@@ -40,8 +40,9 @@ class ReDo:
             redo.step(batch.observations)         # acts at every 1000th call
 
     `optimizer` may be one, several or none. `tau` is a number, or an `AdaptiveTau`. `selection` replaces the threshold:
-    a rule ("redo", "random", "inverse", "cbp") by the cosine schedule that ends at `end`, or a `Selection`. `start` and
-    `end` are gradient steps, half-open. `score` "constant" looks for neurons that never change instead of silent ones.
+    a rule ("redo", "random", "inverse", "cbp") by the cosine schedule that ends at `end`, or a `Selection`; `rate` is
+    the share of a layer with which the schedule begins, where it is not that of `semantics`. `start` and `end` are
+    gradient steps, half-open. `score` "constant" looks for neurons that never change instead of silent ones.
     `layers` names layers, or is a regular expression; without it, layers whose rewriting would be wrong are skipped and
     the report says why. Layers with a caveat are recycled, and the report says so. `semantics` is "paper", "dopamine",
     "community" or a `Semantics`; `optimizer_policy` overrides its optimizer policy. `fresh` builds the network anew and
@@ -61,6 +62,7 @@ class ReDo:
         start: int = 0,
         end: int | None = None,
         selection: Rule | Selection | None = None,
+        rate: float | None = None,
         score: Score = "dormant",
         incoming: Incoming = "random",
         outgoing: Outgoing = "zero",
@@ -77,7 +79,7 @@ class ReDo:
         self.rewrite = Rewrite(incoming, outgoing)
         self.score = score
         self.steps = 0
-        self._selection = self._as_selection(selection)
+        self._selection = self._as_selection(selection, rate)
         self._bench = Workbench(
             model,
             optimizer,
@@ -90,14 +92,17 @@ class ReDo:
             raise UsageError(f"score must be one of {', '.join(get_args(Score))}, not {score!r}")
         self._threshold(self.tau)  # an impossible tau is told now, not after the first period
 
-    def _as_selection(self, selection: Rule | Selection | None) -> Selection | None:
+    def _as_selection(self, selection: Rule | Selection | None, rate: float | None) -> Selection | None:
         if not isinstance(selection, str):
+            if rate is not None:
+                raise UsageError("a rate belongs to a schedule: give selection= one of " + ", ".join(get_args(Rule)))
             return selection
         if selection not in get_args(Rule):
             raise UsageError(f"selection must be one of {', '.join(get_args(Rule))}, not {selection!r}")
         if self.period.end is None:
             raise UsageError("a selection by schedule needs end=, the gradient step at which the schedule reaches 0")
-        return Scheduled(selection, self.period.end, self.semantics.rate, self.semantics.ties)
+        begin = self.semantics.rate if rate is None else rate
+        return Scheduled(selection, self.period.end, begin, self.semantics.ties)
 
     @property
     def due(self) -> bool:

@@ -1,11 +1,11 @@
 """Defaults to the letter, and values that cannot be."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from dormancy.errors import UsageError
-from dormancy_agents.config import DQNConfig, dqn_config
+from dormancy_agents.config import ALGORITHMS, DQNConfig, Layer, Resolved, dqn_config, resolve
 from dormancy_agents.settings import read_settings
 
 
@@ -89,3 +89,53 @@ def test_settings_of_the_wrong_kind(item: str) -> None:
 def test_settings_that_do_not_exist() -> None:
     with pytest.raises(UsageError, match="did you mean 'n_step'"):
         read_settings(["nstep=3"])
+
+
+def resolved(algorithm: str, env_id: str, *layers: dict[str, object], preset: str = "paper") -> Resolved:
+    named = [Layer(name, values) for name, values in zip(("run.toml", "flag"), layers, strict=False)]
+    return resolve(ALGORITHMS[algorithm], env_id, named, preset)
+
+
+def test_what_did_not_follow_is_told() -> None:
+    """A file that holds every field, as --show-config writes it, beside a new replay ratio."""
+    whole = asdict(dqn_config("ALE/Pong-v5"))
+    period, tau = sorted(resolved("dqn", "ALE/Pong-v5", whole, {"replay_ratio": 1.0}).warnings, reverse=True)
+    assert period.startswith("target_period_agent_steps is 8000 by run.toml; with what was given besides, 2000 would")
+    assert tau.startswith("recycler_tau is 0.025 by run.toml; with what was given besides, 0.1 would")
+    given = {"replay_ratio": 1.0, "target_period_agent_steps": 8000, "recycler_tau": 0.1}
+    assert resolved("dqn", "ALE/Pong-v5", whole, given).warnings == ()
+    assert resolved("dqn", "ALE/Pong-v5", whole, {"learning_rate": 1e-3}).warnings == ()
+    assert resolved("dqn", "ALE/Pong-v5", {"replay_ratio": 1.0}, {"seed": 3}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "told"),
+    [
+        ("drq", {"recycler": "reset"}, "recycled: the run has 98400 gradient steps, and the period is 100000"),
+        ("sac", {"recycler": "redo", "agent_steps": 100_000}, "recycled: the run has 90000 gradient steps"),
+        ("dqn", {"prune_dormant": True, "agent_steps": 30_000}, "pruned: the run has 2500 gradient steps"),
+    ],
+)
+def test_what_will_not_happen_is_told(algorithm: str, given: dict[str, object], told: str) -> None:
+    env_id = "Hopper-v5" if algorithm == "sac" else "ALE/Pong-v5"
+    (warning,) = resolved(algorithm, env_id, given).warnings
+    assert told in warning
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "drq", "sac"])
+@pytest.mark.parametrize("preset", ["paper", "quick"])
+@pytest.mark.parametrize("recycler", ["none", "redo"])
+def test_presets_warn_of_nothing(algorithm: str, preset: str, recycler: str) -> None:
+    tasks = ["Hopper-v5", "Pendulum-v1"] if algorithm == "sac" else ["ALE/Pong-v5"]
+    tasks += ["MinAtar/Breakout-v1", "CartPole-v1"] if algorithm == "dqn" else []
+    for env_id in tasks:
+        assert resolved(algorithm, env_id, {"recycler": recycler}, preset=preset).warnings == (), env_id
+
+
+@pytest.mark.parametrize(("ratio", "period"), [(1.0, 200_000), (4.0, 800_000), (0.5, 100_000)])
+def test_the_reset_of_sac_is_of_all_networks_by_environment_steps(ratio: float, period: int) -> None:
+    found = resolved("sac", "Hopper-v5", {"recycler": "reset", "replay_ratio": ratio}).config
+    assert found.recycler_period_gradient_steps == period
+    assert found.recycler_options == {"which": "all"}
+    redo = resolved("sac", "Hopper-v5", {"recycler": "redo", "replay_ratio": ratio}).config
+    assert (redo.recycler_period_gradient_steps, redo.recycler_options) == (200_000, {})

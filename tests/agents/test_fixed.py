@@ -122,3 +122,10 @@ def test_what_does_not_fit_says_so(cartpole: Run, breakout: Run) -> None:
         DQN(dqn_config("CartPole-v1", {**SMALL, "teacher": str(breakout.checkpoints[-1])}))
     with pytest.raises(UsageError, match="give --teacher"):
         dqn_config("CartPole-v1", {"targets": "teacher"})
+
+
+@pytest.mark.parametrize("targets", ["bootstrap", "random-values"])
+def test_a_teacher_that_teaches_nothing_is_refused(targets: str) -> None:
+    config = dqn_config("CartPole-v1", {"teacher": "there.pt", "targets": targets})
+    with pytest.raises(UsageError, match="give --targets teacher"):
+        DQN(config)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from dormancy.errors import UsageError
 from dormancy.recycle import ReDo, Scheduled
 from tests.reference import recycle_authors as authors
 from tests.reference.networks import convolve, relu
@@ -74,6 +75,21 @@ def test_scheduled_masks_with_their_ties(seed: int, kind: Any, steps: int) -> No
     plan, share = redo.plan(inputs), authors.fraction(steps, 1000)
     for layer, (activation, kernel, following) in reference_layers(model, inputs.numpy()).items():
         assert np.array_equal(mask(plan, layer), authors.scheduled(kind, activation, kernel, following, share)), layer
+
+
+def test_the_rate_of_a_schedule_is_an_option() -> None:
+    model = network(0)
+    inputs = torch.randn(32, 2, 8, 8, dtype=torch.float64)
+    plans = [
+        ReDo(model, selection="redo", end=1000, rate=0.3).plan(inputs),
+        ReDo(model, selection=Scheduled("redo", total=1000, rate=0.3)).plan(inputs),
+    ]
+    assert plans[0].recycled == plans[1].recycled
+    assert plans[0].recycled > ReDo(model, selection="redo", end=1000).plan(inputs).recycled  # of a tenth
+    with pytest.raises(UsageError, match="a rate belongs to a schedule"):
+        ReDo(model, rate=0.3)
+    with pytest.raises(UsageError, match=r"within 0\.\.1"):
+        ReDo(model, selection="redo", end=1000, rate=1.5)
 
 
 @pytest.mark.parametrize("kind", ["redo", "inverse", "cbp", "random"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast, final
 
@@ -12,6 +12,7 @@ from dormancy_agents.config.algorithms import ALGORITHMS, Algorithm
 from dormancy_agents.config.common import CommonConfig
 from dormancy_agents.config.dqn import DQNConfig
 from dormancy_agents.config.kinds import known_field
+from dormancy_agents.schedules import gradient_steps_due
 
 __all__ = ["PRESETS", "Layer", "Resolved", "dqn_config", "resolve"]
 
@@ -30,10 +31,11 @@ class Layer:
 @final
 @dataclass(frozen=True)
 class Resolved:
-    """A configuration and, by field, where its value came from."""
+    """A configuration and, by field, where its value came from; `warnings` tell what is hardly meant."""
 
     config: CommonConfig
     origins: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def resolve(algorithm: Algorithm, env_id: str, layers: Sequence[Layer] = (), preset: str = "paper") -> Resolved:
@@ -54,7 +56,37 @@ def resolve(algorithm: Algorithm, env_id: str, layers: Sequence[Layer] = (), pre
     changed = [name for name, value in follows.items() if value != getattr(published, name)]
     origins = {field.name: "default" for field in fields(algorithm.config)} | {"env_id": "given"}
     origins |= {name: layer.origin for layer in (*presets, *layers) for name in layer.values}
-    return Resolved(replace(config, **follows), origins | dict.fromkeys(changed, "follows from others"))
+    final = replace(config, **follows)
+    warnings = (*_left_behind(algorithm, env_id, presets, layers, published), *_never(final))
+    return Resolved(final, origins | dict.fromkeys(changed, "follows from others"), warnings)
+
+
+def _left_behind(
+    algorithm: Algorithm, env_id: str, presets: list[Layer], layers: Sequence[Layer], published: CommonConfig
+) -> Iterator[str]:
+    """Tell of values that follow from others, were given in a file, and did not follow what a later layer changed."""
+    now = _built(algorithm, env_id, [*presets, *layers]).following(published)
+    for index, layer in enumerate(layers[:-1]):
+        then = _built(algorithm, env_id, [*presets, *layers[: index + 1]]).following(published)
+        later = {name for other in layers[index + 1 :] for name in other.values}
+        for name in sorted(layer.values.keys() & now.keys() - later):
+            if then[name] != now[name] != layer.values[name]:
+                yield (
+                    f"{name} is {layer.values[name]!r} by {layer.origin}; with what was given besides, {now[name]!r} "
+                    f"would follow: give it as well, or take it out of {layer.origin}"
+                )
+
+
+def _never(config: CommonConfig) -> Iterator[str]:
+    """Tell of interventions that were asked for and will not happen."""
+    steps = gradient_steps_due(config.agent_steps, warmup=config.warmup_agent_steps, replay_ratio=config.replay_ratio)
+    asked = {
+        "recycled": (config.recycler != "none", config.recycler_period_gradient_steps, "--recycler-period"),
+        "pruned": (config.prune_dormant, config.prune_period_gradient_steps, "--prune-period"),
+    }
+    for done, (wanted, period, flag) in asked.items():
+        if wanted and period > steps:
+            yield f"nothing will be {done}: the run has {steps} gradient steps, and the period is {period}; give {flag}"
 
 
 def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNConfig:

@@ -58,18 +58,23 @@ class SACConfig(CommonConfig):
     evaluation_period_agent_steps: Natural = 10_000
 
     def following(self, published: Self) -> Mapping[str, Any]:
-        """Return the values that follow from the recycler: the paper's threshold and period are ReDo's and Reset's."""
+        """Return the values that follow from the recycler: the paper's threshold and period are those of ReDo.
+
+        Its reset is of all networks, every 200 000 environment steps, whatever the replay ratio.
+        """
+        period = published.recycler_period_gradient_steps
+        periods = {"regrama": 1_000, "continual-backprop": 1, "reset": max(1, round(period * self.replay_ratio))}
         return {
             "recycler_tau": 0.01 if self.recycler == "regrama" else published.recycler_tau,
-            "recycler_period_gradient_steps": {"regrama": 1_000, "continual-backprop": 1}.get(
-                self.recycler, published.recycler_period_gradient_steps
-            ),
+            "recycler_period_gradient_steps": periods.get(self.recycler, period),
+            "recycler_options": {"which": "all"} if self.recycler == "reset" else published.recycler_options,
         }
 
 
 QUICK_MUJOCO: Mapping[str, Any] = {
     "agent_steps": 30_000,
     "warmup_agent_steps": 2_000,
+    "recycler_period_gradient_steps": 2_500,
     "dormancy_period_gradient_steps": 1_000,
     "checkpoint_period_agent_steps": 5_000,
     "evaluation_period_agent_steps": 5_000,
@@ -78,6 +83,7 @@ QUICK_MUJOCO: Mapping[str, Any] = {
 PENDULUM: Mapping[str, Any] = {
     "agent_steps": 20_000,
     "warmup_agent_steps": 1_000,
+    "recycler_period_gradient_steps": 2_000,
     "dormancy_period_gradient_steps": 1_000,
     "checkpoint_period_agent_steps": 5_000,
     "evaluation_period_agent_steps": 5_000,
@@ -86,6 +92,7 @@ PENDULUM: Mapping[str, Any] = {
 QUICK_PENDULUM: Mapping[str, Any] = {
     "agent_steps": 6_000,
     "hidden": (64, 64),
+    "recycler_period_gradient_steps": 500,
     "dormancy_period_gradient_steps": 500,
     "checkpoint_period_agent_steps": 1_000,
     "evaluation_period_agent_steps": 1_000,
