@@ -116,4 +116,4 @@ def test_the_fixture_runs_hold_what_their_trainer_wrote() -> None:
     assert record is not None
     lines = (FIXTURES / "breakout-redo" / "metrics.jsonl").read_text().splitlines()
     assert record.returns.size == sum('"kind": "episode"' in line for line in lines)
-    assert record.config["redo"] is True
+    assert record.config["recycler"] == "redo"
