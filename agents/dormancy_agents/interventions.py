@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeAlias, final
 
@@ -16,12 +17,14 @@ from dormancy.recycle import RECYCLERS, Recycler, RecycleReport
 from dormancy.registry import nearest
 from dormancy_agents.config import CommonConfig
 
-__all__ = ["Intervention", "Interventions", "Row", "Statistics"]
+__all__ = ["Intervention", "Interventions", "Row", "Statistics", "check_interventions"]
 
 Row: TypeAlias = dict[str, Any]
 """What is logged of an intervention; its ``kind`` is that of the row."""
 OWN = ("model", "optimizer", "tau", "period", "fresh", "seed")
 """What a recycler is given by fields of the configuration, not by its options."""
+BY_LAYER = ("layers", "modules", "which")
+"""Options that may name layers."""
 
 
 class Statistics(NamedTuple):
@@ -87,6 +90,14 @@ class Interventions:
         """Take up the state of a saved run."""
         for name, intervention in self._named.items():
             intervention.load_state(state[name])
+
+
+def check_interventions(config: CommonConfig) -> None:
+    """Raise `UsageError` for options that cannot be, before there is a network; names of layers are not looked at."""
+    with torch.random.fork_rng(devices=[]):
+        smallest = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
+    named = {name: value for name, value in config.recycler_options.items() if name not in BY_LAYER}
+    Interventions(replace(config, recycler_options=named), smallest, [torch.optim.Adam(smallest.parameters())], 0)
 
 
 @final

@@ -30,8 +30,8 @@ def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
 
     That is a sample whose rows are consecutive steps, as ``dormancy sample --env`` makes one (its rewards are clipped
     where the configuration says so), or a run folder, whose replay is taken as it was when that run was last saved.
-    Raises `SampleError` for a sample that has no consecutive steps or is of another environment, `UsageError` for a
-    folder without a replay, and what reading them raises.
+    Raises `SampleError` for a sample whose steps are not consecutive or that is of another environment, `UsageError`
+    for a folder without a replay, and what reading them raises.
     """
     if Path(config.offline).is_dir():
         return _replay_of_run(Path(config.offline), config, env)
@@ -135,7 +135,11 @@ class Recording:
         return found
 
     def require(self, env: Environment) -> None:
-        """Raise `SampleError` when this was not recorded in such an environment, or holds no two consecutive steps."""
+        """Raise `SampleError` when this was not recorded in such an environment, or most of its steps stand alone.
+
+        Where fewer than half of the rows that end no episode are followed by the next step, this is a draw from a
+        replay: what is left of it are few transitions, and among them far too many ends of episodes.
+        """
         observations = self._sample.observations
         shape = (*(() if env.frame_stack is None else (env.frame_stack,)), *env.frame_shape)
         if observations.shape[1:] != shape or observations.dtype != env.dtype:  # type: ignore[union-attr]
@@ -145,10 +149,12 @@ class Recording:
             raise SampleError(
                 f"{self._name}: its actions are not the {env.actions} of {env.env_id}; name the right one"
             )
-        if not self._following.any() and self._sample.next_observations is None:
+        goes_on = int(np.sum(~self._terminated & ~self._truncated))
+        known = int(self._following.sum())
+        if self._sample.next_observations is None and 2 * known < goes_on:
             raise SampleError(
-                f"{self._name}: no two of its rows are consecutive steps (a uniform draw from a replay?); "
-                "collect one with `dormancy sample --env`, or give a run folder"
+                f"{self._name}: the next step follows on {known} of {goes_on} rows within episodes (a uniform draw "
+                "from a replay?); collect one with `dormancy sample --env`, or give a run folder"
             )
 
     def _stretches(self) -> Iterator[_Stretch]:

@@ -41,6 +41,7 @@ from dormancy.errors import FileError, OutputError, UsageError
 from dormancy.io import Checkpoint, ReplaySample, atomic_path, printable, save_checkpoint, save_sample
 from dormancy.io.files import one_line, require_regular_file, why_unwritable
 from dormancy.result import DormancyScan
+from dormancy_agents.errors import AlreadyFinished
 from dormancy_agents.lock import LOCK, FolderLock
 from dormancy_agents.metrics_file import MetricsFile
 from dormancy_agents.replay import Replay
@@ -94,7 +95,8 @@ def _recorded(path: Path) -> dict[str, Any]:
         found = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
         if not all(isinstance(found[name], dict) for name in ("config", "versions")):
             raise TypeError("config or versions are no tables")
-        return {name: found[name] for name in ("algorithm", "threads", "config", "versions")}
+        status = str(found.get("status", ""))
+        return {name: found[name] for name in ("algorithm", "threads", "config", "versions")} | {"status": status}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = one_line(error, 80)
         raise FileError(f"{printable(path)}: not the description of a run ({reason}); restore it") from error
@@ -114,8 +116,8 @@ class RunFolder:
 
     Each file is written under a temporary name and renamed; a sample is there before its checkpoint. Used in a `with`
     statement, it keeps other trainers out and records how the run ended. With `resume`, a folder that holds a run of
-    the same configuration and versions is gone on with: from its latest state, or from the beginning where it has
-    none. `warn` is told what could not be written while training went on.
+    the same configuration and versions is gone on with: from its latest state, or from the beginning where it was
+    killed before there was one. `warn` is told so, and what could not be written while training went on.
     """
 
     def __init__(
@@ -145,7 +147,8 @@ class RunFolder:
         """Make the folder, or take up what is in it.
 
         Raises `OutputError` where there is something already and `resume` was not asked for, or where another process
-        trains; `UsageError` when what is there is another run; `FileError` and its kin when it is damaged.
+        trains; `UsageError` when what is there is another run, or one that cannot go on to so many agent steps;
+        `AlreadyFinished` when it is finished without a state; `FileError` and its kin when it is damaged.
         """
         with ExitStack() as stack:
             self._open(stack)
@@ -193,19 +196,45 @@ class RunFolder:
         for path in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
             if TEMPORARY.fullmatch(path.name):
                 path.unlink()  # of a process that was killed while it wrote; the lock says that it is gone
-        if (self.path / "run.json").exists():
-            self._require_same()
+        before = _recorded(self.path / "run.json") if (self.path / "run.json").exists() else None
+        if before is not None:
+            self._require_same(before)
         if self.store.find():
+            self._require_ahead()
             self.resumed = self.store.load()
             self._started -= float(self.resumed["wall_seconds"])
+        elif before is not None:
+            self._require_unfinished(before)
+            self.warn(f"{self.path} was stopped before it saved a state to resume from: it begins anew")
 
-    def _require_same(self) -> None:
-        before = _recorded(self.path / "run.json")
-        now, before = _flat(self._description), _flat(before)
-        for name in [*now, *before]:
-            if name not in MAY_DIFFER and before.get(name) != now.get(name):
+    def _require_ahead(self) -> None:
+        """Raise `UsageError` when the run has taken more agent steps than it is to take now."""
+        names = [path.stem.removeprefix("step_") for path in (self.path / "checkpoints").glob("step_*.pt")]
+        taken = max(self.store.agent_step, *(int(name) for name in names if name.isdecimal()), 0)
+        wanted = self._description["config"]["agent_steps"]
+        if wanted < taken:
+            raise UsageError(
+                f"{self.path} has taken {taken} agent steps already, more than {wanted}: give --steps {taken} or more"
+            )
+
+    def _require_unfinished(self, before: Mapping[str, Any]) -> None:
+        """Raise when a run without a state came to its end: beginning anew would cut off what it left."""
+        steps, wanted = before["config"].get("agent_steps"), self._description["config"]["agent_steps"]
+        if before["status"] == "finished" and steps == wanted:
+            raise AlreadyFinished(f"{self.path} is finished: {steps} agent steps")
+        if before["status"].startswith(("finished", "stopped")):
+            raise UsageError(
+                f"{self.path} is {before['status']} and keeps no state to go on from (resume/): "
+                "nothing was changed; choose another --out"
+            )
+
+    def _require_same(self, before: Mapping[str, Any]) -> None:
+        """Raise `UsageError` when the run found here was made with other values or versions."""
+        now, then = _flat(self._description), _flat(before)
+        for name in [*now, *then]:
+            if name not in MAY_DIFFER and then.get(name) != now.get(name):
                 raise UsageError(
-                    f"{self.path} was trained with {name} = {printable(before.get(name), 60)}, not "
+                    f"{self.path} was trained with {name} = {printable(then.get(name), 60)}, not "
                     f"{printable(now.get(name), 60)}: it cannot go on bit for bit; use the former, or another --out"
                 )
 

@@ -28,7 +28,9 @@ def read_settings(items: Sequence[str], config: type[CommonConfig] = DQNConfig) 
     """
     found: dict[str, Any] = {}
     for item in items:
-        name, _, text = item.partition("=")
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes NAME=VALUE, not {item!r}")
         table, _, entry = name.partition(".")
         kind = known_field(config, table)
         if kind.type is dict and entry:

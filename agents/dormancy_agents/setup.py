@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -19,19 +20,30 @@ from dormancy_agents.layout import keep_freed_memory
 from dormancy_agents.replay import Replay
 from dormancy_agents.runlog import versions
 
-__all__ = ["adam", "autocast", "describe", "empty_replay", "graph_kind", "network_spec", "prepare_device"]
+__all__ = [
+    "adam",
+    "autocast",
+    "describe",
+    "empty_replay",
+    "graph_kind",
+    "known_device",
+    "network_spec",
+    "prepare_device",
+]
 
 PIXEL_SCALE = 1 / 255
 
 
+def known_device(name: str) -> torch.device:
+    """Return the device of this name; raise `UsageError` for what nobody trains on. It may be missing here."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UsageError(f"device must be cpu, cuda or cuda:N, not {name!r}")
+    return torch.device(name)
+
+
 def prepare_device(config: CommonConfig) -> None:
     """Set the number of threads and keep freed memory; raise `UsageError` when there is no such device here."""
-    try:
-        device = torch.device(config.device)
-    except RuntimeError as error:
-        raise UsageError(f"device must be cpu, cuda or cuda:N, not {config.device!r}") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device must be cpu, cuda or cuda:N, not {config.device!r}")
+    device = known_device(config.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
         raise UsageError(f"no device {config.device!r}: torch {torch.__version__} sees {found} GPUs; use --device cpu")
@@ -90,12 +102,16 @@ def network_spec(config: DiscreteConfig, env: Environment) -> NetworkSpec:
     if config.arch == "minatar":
         return NetworkSpec("minatar", {**common, "observation_shape": list(_board_shape(env))})
     if env.frame_stack is None:
-        raise UsageError(f"the {config.arch} network takes frames, not the vectors of {env.env_id}: {_fitting(env)}")
+        raise UsageError(
+            f"the {config.arch} network takes frames, which {env.env_id} does not show: {_fitting(config, env)}"
+        )
     common |= {"observation_shape": [env.frame_stack, *env.frame_shape], "input_scale": PIXEL_SCALE}
     return NetworkSpec(config.arch, common | ({"padding": config.padding} if config.arch == "nature" else {}))
 
 
-def _fitting(env: Environment) -> str:
+def _fitting(config: DiscreteConfig, env: Environment) -> str:
+    if config.algorithm == "drq":
+        return "drq augments frames; use `dormancy train dqn`"
     return "give --set arch=minatar" if len(env.frame_shape) == 3 else "give --set arch=mlp"
 
 

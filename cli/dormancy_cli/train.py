@@ -12,6 +12,7 @@ import typer
 from dormancy.errors import UsageError
 from dormancy_cli import options
 from dormancy_cli.output import Reporter
+from dormancy_cli.train_seeds import seed_folders
 
 if TYPE_CHECKING:
     from dormancy_agents.config import Algorithm, CommonConfig, Resolved
@@ -40,6 +41,7 @@ app = typer.Typer(
 def _command(algorithm: Algorithm) -> Callable[..., int]:
     def command(**arguments: Any) -> int:
         resolved = _resolved(algorithm, arguments)
+        _check(resolved.config)
         for message in resolved.warnings:
             Reporter(quiet=arguments["quiet"]).warning(message)
         if arguments["show_config"]:
@@ -83,14 +85,28 @@ def _resolved(algorithm: Algorithm, arguments: Mapping[str, Any]) -> Resolved:
     return resolve(algorithm, env_id, layers, arguments["preset"])
 
 
+def _check(config: CommonConfig) -> None:
+    """Raise `UsageError` for what would be refused later, so that --show-config tells as well."""
+    from dormancy_agents.interventions import check_interventions
+    from dormancy_agents.setup import known_device
+
+    known_device(config.device)
+    check_interventions(config)
+
+
 def _before(arguments: Mapping[str, Any], algorithm: Algorithm) -> dict[str, Any]:
-    """Return the configuration of the run that is resumed, so that nobody has to give it once more."""
-    path = None if arguments["out"] is None else arguments["out"] / "run.json"
-    if not arguments["resume"] or path is None or not path.exists():
+    """Return the configuration of the run that is resumed, so that nobody has to give it once more.
+
+    Of several seeds it is that of the first.
+    """
+    folder = arguments["out"]
+    if not arguments["resume"] or folder is None:
         return {}
     from dormancy_agents.runlog import recorded_config
 
-    return recorded_config(path, algorithm.name)
+    names = ["run.json"] if arguments["seeds"] is None else [f"{name}/run.json" for name in seed_folders(folder)]
+    path = next((folder / name for name in names if (folder / name).exists()), None)
+    return {} if path is None else recorded_config(path, algorithm.name)
 
 
 def _train_seeds(algorithm: Algorithm, resolved: Resolved, arguments: Mapping[str, Any]) -> int:
@@ -115,11 +131,17 @@ def _train_seeds(algorithm: Algorithm, resolved: Resolved, arguments: Mapping[st
 
 
 def _train(algorithm: Algorithm, config: CommonConfig, arguments: Mapping[str, Any]) -> int:
+    from dormancy_agents.errors import AlreadyFinished
+
     options.require_device(config.device)
     name = f"{algorithm.name}-{config.env_id.split('/')[-1]}-seed{config.seed}"
     folder = arguments["out"] or Path("runs") / name
     quiet = arguments["quiet"]
-    outcome = algorithm.train(config, folder, progress=not quiet, resume=arguments["resume"])
     reporter = Reporter(quiet=quiet)
+    try:
+        outcome = algorithm.train(config, folder, progress=not quiet, resume=arguments["resume"])
+    except AlreadyFinished as finished:
+        reporter.note(str(finished))
+        return 0
     reporter.note(f"{folder}: {outcome.agent_steps} agent steps, {outcome.gradient_steps} gradient steps")
     return SIGNAL_BASE + outcome.signal if outcome.signal else 0

@@ -10,6 +10,7 @@ from typing import Annotated, Any, final
 
 import typer
 
+from dormancy.errors import UsageError
 from dormancy_agents.config import Algorithm, CommonConfig
 from dormancy_agents.config.kinds import kinds
 from dormancy_cli import options
@@ -149,8 +150,10 @@ def _of_fields(algorithm: Algorithm) -> Iterator[tuple[str, Any]]:
 
 
 def given_by_flags(algorithm: Algorithm, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that flags were given for."""
+    """Return the fields that flags were given for; raises `UsageError` where two of them contradict each other."""
     found = {flag.field: arguments[flag.option] for flag in _mine(algorithm)}
-    if arguments["redo"] and found["recycler"] is None:
+    if arguments["redo"] and found["recycler"] not in (None, "redo"):
+        raise UsageError(f"--redo is --recycler redo, not --recycler {found['recycler']}: give one of them")
+    if arguments["redo"]:
         found["recycler"] = "redo"
     return {name: value for name, value in found.items() if value is not None}

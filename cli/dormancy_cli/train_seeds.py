@@ -18,7 +18,7 @@ from dormancy.errors import PartialFailure
 from dormancy_cli.output import Reporter
 from dormancy_cli.text import printable
 
-__all__ = ["Job", "cores", "train_seeds"]
+__all__ = ["Job", "cores", "seed_folders", "train_seeds"]
 
 POLL_SECONDS = 0.1
 SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")
@@ -73,6 +73,12 @@ def train_seeds(jobs: Sequence[Job], reporter: Reporter, at_once: int | None = N
     if failed:
         raise PartialFailure(f"{len(failed)} of {len(jobs)} seeds failed: {words}")
     return 128 + caught[0] if caught else 0
+
+
+def seed_folders(folder: Path) -> list[str]:
+    """Return the names ``seed0``, ``seed1``, ... that are in a folder, in the order of the seeds."""
+    numbers = (path.name.removeprefix("seed") for path in folder.glob("seed*"))
+    return [f"seed{number}" for number in sorted((each for each in numbers if each.isdecimal()), key=int)]
 
 
 def cores() -> int:

@@ -91,6 +91,8 @@ class Period:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise UsageError(f"a recycling period must be at least 1 gradient step, not {self.every}")
+        if self.start < 0 or (self.end is not None and self.end <= self.start):
+            raise UsageError(f"recycling must end after it starts, at 0 or later, not from {self.start} to {self.end}")
 
     def due(self, step: int) -> bool:
         """Whether it is time at this gradient step; the first step is number 1."""

@@ -5,7 +5,10 @@ from dataclasses import asdict, replace
 import pytest
 
 from dormancy.errors import UsageError
+from dormancy.networks import ACTIVATIONS, ARCHITECTURES
+from dormancy.recycle import RECYCLERS
 from dormancy_agents.config import ALGORITHMS, DQNConfig, Layer, Resolved, dqn_config, resolve
+from dormancy_agents.config.kinds import kinds
 from dormancy_agents.settings import read_settings
 
 
@@ -49,6 +52,15 @@ def test_classic_control_has_a_preset_of_its_own() -> None:
         ("sticky_action_probability", -0.1),
         ("seed", -1),
         ("warmup_agent_steps", 0),
+        ("learning_rate", float("inf")),
+        ("hidden", (0, 3)),
+        ("hidden", (8, -1)),
+        ("taus", (0.1, -1.0)),
+        ("taus", (0.1, float("nan"))),
+        ("taus", ()),
+        ("recycler", "rdo"),
+        ("recycler_tau", float("inf")),
+        ("activation", "rleu"),
         ("replay_capacity", 3),
         ("dueling", True),
     ],
@@ -98,7 +110,7 @@ def resolved(algorithm: str, env_id: str, *layers: dict[str, object], preset: st
 
 def test_what_did_not_follow_is_told() -> None:
     """A file that holds every field, as --show-config writes it, beside a new replay ratio."""
-    whole = asdict(dqn_config("ALE/Pong-v5"))
+    whole = asdict(dqn_config("ALE/Pong-v5", {"recycler": "redo"}))
     period, tau = sorted(resolved("dqn", "ALE/Pong-v5", whole, {"replay_ratio": 1.0}).warnings, reverse=True)
     assert period.startswith("target_period_agent_steps is 8000 by run.toml; with what was given besides, 2000 would")
     assert tau.startswith("recycler_tau is 0.025 by run.toml; with what was given besides, 0.1 would")
@@ -120,6 +132,42 @@ def test_what_will_not_happen_is_told(algorithm: str, given: dict[str, object], 
     env_id = "Hopper-v5" if algorithm == "sac" else "ALE/Pong-v5"
     (warning,) = resolved(algorithm, env_id, given).warnings
     assert told in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "without"),
+    [
+        ("recycler_tau", 0.2, "a recycler"),
+        ("recycler_period_gradient_steps", 50, "a recycler"),
+        ("recycler_options", {"rate": 0.5}, "a recycler"),
+        ("prune_tau", 0.1, "--prune-dormant"),
+    ],
+)
+def test_what_nothing_reads_is_told(name: str, value: object, without: str) -> None:
+    """It is told of what was typed just now; a file may hold every field."""
+    (warning,) = resolved("dqn", "ALE/Pong-v5", {}, {name: value}).warnings
+    assert warning.startswith(f"{name} has no effect without {without}")
+    assert resolved("dqn", "ALE/Pong-v5", {name: value}).warnings == ()
+    switch = {"prune_dormant": True} if without.startswith("--") else {"recycler": "redo"}
+    assert resolved("dqn", "ALE/Pong-v5", {}, {name: value, **switch}).warnings == ()
+
+
+def test_the_names_that_a_field_takes_are_those_of_the_library() -> None:
+    known = kinds(DQNConfig)
+    assert set(known["recycler"].choices) == {"none", *RECYCLERS}
+    assert set(known["activation"].choices) == set(ACTIVATIONS)
+    assert set(known["arch"].choices) <= set(ARCHITECTURES)
+
+
+def test_a_value_of_the_wrong_kind_says_where_it_stands() -> None:
+    with pytest.raises(UsageError, match=r"batch_size takes a whole number, not 'x' \(run.toml\)"):
+        resolved("dqn", "ALE/Pong-v5", {"batch_size": "x"})
+
+
+@pytest.mark.parametrize("item", ["--show-config", "batch_size", ""])
+def test_a_setting_without_a_value(item: str) -> None:
+    with pytest.raises(UsageError, match="--set takes NAME=VALUE"):
+        read_settings([item])
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "drq", "sac"])

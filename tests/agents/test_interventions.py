@@ -10,6 +10,7 @@ from dormancy.io import load_checkpoint
 from dormancy.recycle import RECYCLERS
 from dormancy_agents.config import dqn_config
 from dormancy_agents.dqn import DQN
+from dormancy_cli.main import run
 from tests.agents.conftest import CARTPOLE, Run, train
 
 HIDDEN = ["--set", "hidden=16,16"]
@@ -98,3 +99,40 @@ def test_networks_are_looked_at_before_they_are_recycled(tmp_path: Path) -> None
     last = load_checkpoint(redo.folder / "checkpoints" / "step_000000200.pt")
     assert [row["gradient_step"] for row in redo.rows("recycling")] == [50, 100]
     assert last.gradient_step == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--recycler", "rdo"], "recycler must be one of none, redo"),
+        (["--redo", "--recycler", "reset"], "--redo is --recycler redo, not --recycler reset"),
+        (["--redo", "--set", "recycler_options.selection=foo"], "selection must be one of"),
+        (["--redo", "--set", "recycler_options.end=-1"], "recycling must end after it starts"),
+        (["--redo", "--set", "recycler_options.rte=1"], "has no option 'rte' (did you mean 'rate'?)"),
+        (["--device", "tpu"], "device must be cpu, cuda or cuda:N"),
+    ],
+)
+def test_what_training_refuses_is_refused_by_show_config(
+    given: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "dqn", "--env", "CartPole-v1", "--show-config", *given]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    fine = [
+        "--redo",
+        "--set",
+        "recycler_options.layers=fc1,fc2",
+        "--set",
+        "recycler_options.end=5000",
+        "--steps",
+        "9000",
+    ]
+    assert run(["train", "dqn", "--env", "CartPole-v1", "--show-config", *fine]) == 0
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "MinAtar/Breakout-v1"])
+def test_drq_without_frames_leads_to_dqn(env_id: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "drq", "--env", env_id, "--out", str(tmp_path / "run")]) == 2
+    assert "use `dormancy train dqn`" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

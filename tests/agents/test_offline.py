@@ -131,7 +131,7 @@ def test_rewards_are_clipped_where_training_clips_them(cartpole_sample: Path) ->
     [
         ({"rewards": None}, "has no rewards"),
         ({"steps": None}, "has no steps"),
-        ({"steps": np.arange(60) * 7}, "no two of its rows are consecutive"),
+        ({"steps": np.arange(60) * 7}, "the next step follows on 0 of 5"),
         ({"actions": np.full(60, 2)}, "its actions are not the 2 of CartPole-v1"),
         ({"observations": np.zeros((60, 3), np.float32)}, "CartPole-v1 shows float32"),
         ({"observations": {"a": np.zeros((60, 4), np.float32)}}, "has several inputs"),
@@ -143,6 +143,16 @@ def test_what_cannot_be_learned_from_says_why(change: dict[str, Any], message: s
     config = dqn_config("CartPole-v1", {"offline": str(path)})
     env = make_environment(config, 0)
     with pytest.raises(SampleError, match=message):
+        recorded_replay(config, env)
+    env.close()
+
+
+def test_a_draw_from_a_replay_is_refused(cartpole: Run) -> None:
+    """By chance some rows of it have their successor beside them, and nearly every end of an episode would count."""
+    sample = sorted((cartpole.folder / "samples").iterdir())[-1]
+    config = dqn_config("CartPole-v1", {"offline": str(sample)})
+    env = make_environment(config, 0)
+    with pytest.raises(SampleError, match=r"a uniform draw from a replay\?"):
         recorded_replay(config, env)
     env.close()
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,51 @@ def test_resuming_a_finished_run_does_nothing(half: Run) -> None:
     assert run(["train", "dqn", "--out", str(half.folder), "--resume", "--quiet"]) == 0
     assert before == {path: path.read_bytes() for path in half.folder.rglob("step_*")}
     assert half.description["status"] == "finished"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return what is in a run folder, but for the lock."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_a_finished_run_without_its_state_is_left_alone(half: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Deleting resume/ saves the space of a run that is done with; a job script gives --resume all the same."""
+    shutil.rmtree(half.folder / "resume")
+    before = contents(half.folder)
+    assert run(["train", "dqn", "--out", str(half.folder), "--resume"]) == 0
+    assert "is finished: 300 agent steps" in capsys.readouterr().err
+    assert train(half.folder, "--resume", "--steps", "600") == 2
+    assert "is finished and keeps no state to go on from" in complaint(capsys)
+    assert contents(half.folder) == before
+
+
+def test_a_stopped_run_without_its_state_is_left_alone(half: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(half.folder / "resume")
+    about = half.description | {"status": "stopped by signal 15"}
+    (half.folder / "run.json").write_text(json.dumps(about))
+    before = contents(half.folder)
+    assert train(half.folder, "--resume") == 2
+    assert "is stopped by signal 15 and keeps no state" in complaint(capsys)
+    assert contents(half.folder) == before
+
+
+def test_a_run_that_was_killed_before_its_first_state_begins_anew(
+    cartpole: Run, half: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(half.folder / "resume")
+    (half.folder / "run.json").write_text(json.dumps(half.description | {"status": "running"}))
+    assert train(half.folder, "--resume") == 0
+    assert "was stopped before it saved a state to resume from: it begins anew" in capsys.readouterr().err
+    assert equal(cartpole, half)
+
+
+@pytest.mark.parametrize("kept", [299, 150])
+def test_a_run_cannot_be_made_shorter(kept: int, half: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither than its state nor than its last checkpoint."""
+    before = contents(half.folder)
+    assert train(half.folder, "--resume", "--steps", str(kept)) == 2
+    assert f"has taken 300 agent steps already, more than {kept}: give --steps 300" in complaint(capsys)
+    assert contents(half.folder) == before
 
 
 def test_resuming_nothing_begins(cartpole: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Several seeds by one command: what one run leaves, once a seed; one line when one fails."""
 
+import json
 import os
 import signal
 import subprocess
@@ -63,3 +64,11 @@ def test_a_signal_reaches_all_seeds_and_they_resume(tmp_path: Path) -> None:
     for folder in (tmp_path / "seed0", tmp_path / "seed1"):
         assert '"stopped by signal 15"' in (folder / "run.json").read_text()
         assert (folder / "resume" / "latest.json").exists()
+    taken = max(_taken(tmp_path / name) for name in ("seed0", "seed1"))
+    again = ["train", "dqn", "--seeds", "2", "--out", str(tmp_path), "--resume", "--quiet", "--steps"]
+    assert run([*again, str(taken + 50)]) == 0  # the configuration comes from the folders
+    assert [_taken(tmp_path / name) for name in ("seed0", "seed1")] == [taken + 50] * 2
+
+
+def _taken(folder: Path) -> int:
+    return int(json.loads((folder / "resume" / "latest.json").read_text())["agent_step"])

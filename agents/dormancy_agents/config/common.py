@@ -46,7 +46,7 @@ class CommonConfig:
     # Network
     width: Positive = 1.0
     """Factor on the number of neurons of every hidden layer."""
-    activation: str = "relu"
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "crelu"] = "relu"
 
     # Learning
     batch_size: Count = 32
@@ -63,8 +63,7 @@ class CommonConfig:
     """Random actions before the first gradient step."""
 
     # Interventions: what is done to the network after a gradient step
-    recycler: str = "none"
-    """redo, regrama, continual-backprop, reset, shrink-and-perturb, or none."""
+    recycler: Literal["none", "redo", "regrama", "continual-backprop", "reset", "shrink-and-perturb"] = "none"
     recycler_tau: NonNegative = 0.025
     """For recyclers that have a threshold. Without one given: .025 up to the usual replay ratio, .1 above it."""
     recycler_period_gradient_steps: Count = 1_000
@@ -92,7 +91,7 @@ class CommonConfig:
     evaluation_episodes: Count = 30
     sample_size: Count = 1_024
     """Observations per statistics sample; for the rank, at least as many as the last hidden layer has neurons."""
-    taus: tuple[float, ...] = (0.0, 0.025, 0.1)
+    taus: tuple[NonNegative, ...] = (0.0, 0.025, 0.1)
     """Thresholds at which dormancy is logged; independent of the one at which neurons are recycled."""
     save_next_observations: bool = False
     save_optimizer: bool = False
@@ -107,6 +106,8 @@ class CommonConfig:
 
     def check_together(self) -> None:
         """Raise `UsageError` for values that cannot be together; an algorithm checks its own here."""
+        if not self.taus:
+            raise UsageError("taus must be one threshold at least")
         smallest = 2 * (self.n_step + 1)
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")

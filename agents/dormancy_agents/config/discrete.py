@@ -20,7 +20,7 @@ class DiscreteConfig(CommonConfig):
 
     # Network
     arch: Literal["nature", "impala", "minatar", "mlp"] = "nature"
-    hidden: tuple[int, ...] = (512,)
+    hidden: tuple[Count, ...] = (512,)
     """Neurons of the dense hidden layers at width 1; convolutional networks have one."""
     padding: Literal["valid", "same"] = "valid"
     norm: Literal["none", "layer"] = "none"
@@ -61,6 +61,7 @@ class DiscreteConfig(CommonConfig):
 
     def check_together(self) -> None:
         """Raise `UsageError` for values that cannot be together."""
+        super().check_together()
         smallest = 2 * (self.n_step + self.frame_stack)
         if self.replay_capacity < smallest:
             raise UsageError(f"replay_capacity must be at least {smallest} here, not {self.replay_capacity}")

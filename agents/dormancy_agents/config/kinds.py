@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Annotated, Any, Literal, TypeAlias, final, get_args, get_origin, get_type_hints
 
 from dormancy.errors import UsageError
@@ -33,8 +34,8 @@ class Bound:
     holds: Callable[[Any], bool]
 
 
-_POSITIVE = Bound("positive", lambda value: value > 0)
-_NOT_NEGATIVE = Bound("0 or more", lambda value: value >= 0)
+_POSITIVE = Bound("positive", lambda value: 0 < value < inf)
+_NOT_NEGATIVE = Bound("0 or more", lambda value: 0 <= value < inf)
 
 Count: TypeAlias = Annotated[int, _POSITIVE]
 """A whole number of something, at least one."""
@@ -59,7 +60,10 @@ NAMES = {
 @final
 @dataclass(frozen=True)
 class Kind:
-    """The type of a field, its bound, and the values it may have where only some are possible."""
+    """The type of a field, its bound, and the values it may have where only some are possible.
+
+    Of a field with several values, `item` is the type of each, and the bound holds for each.
+    """
 
     type: builtins.type
     bound: Bound | None = None
@@ -91,8 +95,11 @@ class Kind:
         if self.choices and value not in self.choices:
             hint = nearest(str(value), list(self.choices))
             raise UsageError(f"{name} must be {self.words}, not {value!r}{hint}")
-        if self.bound is not None and not self.bound.holds(value):
-            raise UsageError(f"{name} must be {self.bound.words}, not {value}")
+        if self.bound is None:
+            return
+        for each in value if self.type is tuple else (value,):
+            if not self.bound.holds(each):
+                raise UsageError(f"{name} must be {self.bound.words}, not {each}")
 
 
 def _item(value: Any, kind: type | None) -> Any:
@@ -114,7 +121,8 @@ def _kind(hint: Any) -> Kind:
     if get_origin(hint) is Literal:
         return Kind(str, choices=get_args(hint))
     if get_origin(hint) is tuple:
-        return Kind(tuple, item=get_args(hint)[0])
+        item = _kind(get_args(hint)[0])
+        return Kind(tuple, item.bound, item=item.type)
     return Kind(dict) if get_origin(hint) is not None else Kind(hint)
 
 
@@ -122,7 +130,8 @@ def known_field(config: type, name: str) -> Kind:
     """Return the kind of a field; raise `UsageError` with the nearest name when there is no such field."""
     known = kinds(config)
     if name not in known:
-        raise UsageError(f"unknown field {name!r}{nearest(name, list(known))}; known: {', '.join(known)}")
+        hint = nearest(name, list(known)) or f"; known: {', '.join(known)}"
+        raise UsageError(f"unknown field {name!r}{hint}")
     return known[name]
 
 

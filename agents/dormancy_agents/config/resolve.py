@@ -17,6 +17,8 @@ from dormancy_agents.schedules import gradient_steps_due
 __all__ = ["PRESETS", "Layer", "Resolved", "dqn_config", "resolve"]
 
 PRESETS = ("paper", "quick")
+TYPED = ("flag", "--set")
+"""The origins of values that somebody typed just now."""
 
 
 @final
@@ -57,7 +59,7 @@ def resolve(algorithm: Algorithm, env_id: str, layers: Sequence[Layer] = (), pre
     origins = {field.name: "default" for field in fields(algorithm.config)} | {"env_id": "given"}
     origins |= {name: layer.origin for layer in (*presets, *layers) for name in layer.values}
     final = replace(config, **follows)
-    warnings = (*_left_behind(algorithm, env_id, presets, layers, published), *_never(final))
+    warnings = (*_left_behind(algorithm, env_id, presets, layers, published), *_never(final), *_idle(final, layers))
     return Resolved(final, origins | dict.fromkeys(changed, "follows from others"), warnings)
 
 
@@ -65,12 +67,13 @@ def _left_behind(
     algorithm: Algorithm, env_id: str, presets: list[Layer], layers: Sequence[Layer], published: CommonConfig
 ) -> Iterator[str]:
     """Tell of values that follow from others, were given in a file, and did not follow what a later layer changed."""
-    now = _built(algorithm, env_id, [*presets, *layers]).following(published)
+    config = _built(algorithm, env_id, [*presets, *layers])
+    now = config.following(published)
     for index, layer in enumerate(layers[:-1]):
         then = _built(algorithm, env_id, [*presets, *layers[: index + 1]]).following(published)
         later = {name for other in layers[index + 1 :] for name in other.values}
         for name in sorted(layer.values.keys() & now.keys() - later):
-            if then[name] != now[name] != layer.values[name]:
+            if then[name] != now[name] != layer.values[name] and not _unread(name, config):
                 yield (
                     f"{name} is {layer.values[name]!r} by {layer.origin}; with what was given besides, {now[name]!r} "
                     f"would follow: give it as well, or take it out of {layer.origin}"
@@ -87,6 +90,22 @@ def _never(config: CommonConfig) -> Iterator[str]:
     for done, (wanted, period, flag) in asked.items():
         if wanted and period > steps:
             yield f"nothing will be {done}: the run has {steps} gradient steps, and the period is {period}; give {flag}"
+
+
+def _idle(config: CommonConfig, layers: Sequence[Layer]) -> Iterator[str]:
+    """Tell of values that were typed and that nothing reads; a file may hold every field."""
+    typed = [name for layer in layers if layer.origin in TYPED for name in layer.values]
+    for name in dict.fromkeys(typed):
+        if _unread(name, config):
+            what = "--prune-dormant" if name.startswith("prune_") else "a recycler: give --redo, or --recycler NAME"
+            yield f"{name} has no effect without {what}"
+
+
+def _unread(name: str, config: CommonConfig) -> bool:
+    """Whether nothing reads this value, for what it is of is off."""
+    if name.startswith("recycler_"):
+        return config.recycler == "none"
+    return name.startswith("prune_") and name != "prune_dormant" and not config.prune_dormant
 
 
 def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNConfig:
@@ -106,14 +125,17 @@ def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNCo
 
 
 def _built(algorithm: Algorithm, env_id: str, layers: Sequence[Layer]) -> CommonConfig:
-    values = {name: value for layer in layers for name, value in layer.values.items()}
-    accepted = {name: _accepted(algorithm.config, name, value) for name, value in values.items()}
+    accepted = {
+        name: _accepted(algorithm.config, name, value, layer.origin)
+        for layer in layers
+        for name, value in layer.values.items()
+    }
     return algorithm.config(**{**accepted, "env_id": env_id})
 
 
-def _accepted(config: type[CommonConfig], name: str, value: Any) -> Any:
+def _accepted(config: type[CommonConfig], name: str, value: Any, origin: str) -> Any:
     kind = known_field(config, name)
     try:
         return kind.accept(value)
     except ValueError:
-        raise UsageError(f"{name} takes {kind.words}, not {value!r}") from None
+        raise UsageError(f"{name} takes {kind.words}, not {value!r} ({origin})") from None

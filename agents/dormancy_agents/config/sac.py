@@ -25,7 +25,7 @@ class SACConfig(CommonConfig):
     agent_steps: Count = 1_000_000
 
     # Network
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[Count, ...] = (256, 256)
     """Neurons of the hidden layers at width 1, of the actor and of each critic; Table 6 has widths 1, .5 and .25."""
     norm: Literal["none", "layer"] = "none"
     """What normalises before each nonlinearity: none, or layer (LayerNorm)."""
