@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dormancy.errors import UsageError
 from dormancy.pruning import PruneDormant, PruneReport
-from dormancy.recycle import RECYCLERS, Recycler, RecycleReport
+from dormancy.recycle import RECYCLERS, AdaptiveTau, Recycler, RecycleReport
 from dormancy.registry import nearest
 from dormancy_agents.config import CommonConfig
 
@@ -110,12 +110,13 @@ class _Recycling:
         build = RECYCLERS[config.recycler]
         self._name, self._size = config.recycler, config.recycler_sample_size
         known = inspect.signature(build).parameters
-        self._check(config.recycler_options, [name for name in known if name not in OWN])
-        tau = {"tau": config.recycler_tau} if "tau" in known else {}
+        adapts = {"adaptive_share"} if config.recycler == "redo" else set[str]()
+        self._check(config.recycler_options, [*(name for name in known if name not in OWN), *adapts])
+        options = dict(config.recycler_options)
+        if "tau" in known:
+            options["tau"] = _threshold(config.recycler_tau, options.pop("adaptive_share", None))
         period = config.recycler_period_gradient_steps
-        self._recycler: Recycler = build(
-            model, optimizers, period=period, seed=seed, **tau, **dict(config.recycler_options)
-        )
+        self._recycler: Recycler = build(model, optimizers, period=period, seed=seed, **options)
 
     def _check(self, options: Mapping[str, Any], known: list[str]) -> None:
         for name in options:
@@ -142,6 +143,15 @@ class _Recycling:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._recycler.load_state_dict(state)
+
+
+def _threshold(tau: float, share: Any) -> float | AdaptiveTau:
+    """Return the threshold of a recycler: one that stays, or one that follows the share of neurons to recycle."""
+    if share is None:
+        return tau
+    if type(share) not in (int, float):
+        raise UsageError(f"adaptive_share takes a number, not {share!r}")
+    return AdaptiveTau(target=share, tau=tau)
 
 
 @final

@@ -48,11 +48,24 @@ def test_options_reach_the_recycler(tmp_path: Path) -> None:
         ({"recycler": "redo", "recycler_options": {"selektion": "random"}}, "did you mean 'selection'"),
         ({"recycler": "redo", "recycler_options": {"tau": 0.5}}, "recycler 'redo' has no option 'tau'"),
         ({"recycler": "redo", "recycler_options": {"selection": "random"}}, "needs end="),
+        ({"recycler": "redo", "recycler_options": {"adaptive_share": 1.5}}, "an adaptive tau needs a target within"),
+        ({"recycler": "redo", "recycler_options": {"adaptive_share": "much"}}, "adaptive_share takes a number"),
+        ({"recycler": "regrama", "recycler_options": {"adaptive_share": 0.1}}, "has no option 'adaptive_share'"),
     ],
 )
 def test_what_a_recycler_cannot_do_is_told_at_once(values: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         DQN(dqn_config("CartPole-v1", values))
+
+
+def test_a_threshold_can_follow_the_share_to_recycle(tmp_path: Path) -> None:
+    options = ["--redo", "--redo-period", "20", "--redo-tau", "0.01", "--set", "recycler_options.adaptive_share=0.25"]
+    rows = train(tmp_path / "run", *CARTPOLE, "--set", "hidden=32,32", *options).rows("recycling")
+    assert len(rows) >= 5
+    taus = [row["tau"] for row in rows]
+    assert len(set(taus)) == len(taus)
+    recycled = [sum(row["recycled"].values()) / 64 for row in rows]
+    assert abs(recycled[-1] - 0.25) < 0.15
 
 
 def test_weight_decay_is_added_to_the_gradient() -> None:
