@@ -85,12 +85,17 @@ def first_network(config: DiscreteConfig, spec: NetworkSpec) -> nn.Module:
     if config.initial:
         checkpoint = load_checkpoint(config.initial)
         checkpoint.require_finite()
+        theirs, ours = checkpoint.network.options.get("outputs"), spec.options["outputs"]
+        if theirs is not None and theirs != ours:
+            raise UsageError(
+                f"{printable(config.initial)} has {theirs} outputs, this game needs {ours}: name a checkpoint of it"
+            )
         try:
             network.load_state_dict(dict(checkpoint.parameters))
         except RuntimeError as error:
-            theirs = checkpoint.network.arch
+            arch = checkpoint.network.arch
             raise UsageError(
-                f"{printable(config.initial)} ({theirs}) is no {spec.arch} network of these sizes: give the --arch, "
+                f"{printable(config.initial)} ({arch}) is no {spec.arch} network of these sizes: give the --arch, "
                 "--width and other network options that it was trained with"
             ) from error
     return network

@@ -136,7 +136,9 @@ class _Recycling:
         neurons = {layer.name: int(layer.neurons.size) for layer in report.plan if layer.refused is None}
         whole = sorted({edit.parameter for edit in report.plan.edits}) if not neurons else []
         reset = {"parameters": whole} if whole else {}
-        return {"kind": "recycling", "recycler": self._name, "tau": report.tau, "recycled": neurons, **reset}
+        refused = {layer.name: layer.refused for layer in report.plan if layer.refused is not None}
+        left = {"refused": list(refused)} if refused else {}
+        return {"kind": "recycling", "recycler": self._name, "tau": report.tau, "recycled": neurons, **reset, **left}
 
     def state(self) -> dict[str, Any]:
         return self._recycler.state_dict()
@@ -151,7 +153,9 @@ def _threshold(tau: float, share: Any) -> float | AdaptiveTau:
         return tau
     if type(share) not in (int, float):
         raise UsageError(f"adaptive_share takes a number, not {share!r}")
-    return AdaptiveTau(target=share, tau=tau)
+    if not 0 <= share <= 1:
+        raise UsageError(f"adaptive_share must be between 0 and 1, not {share}")
+    return AdaptiveTau(target=share, tau=tau, high=max(1.0, tau))
 
 
 @final

@@ -10,7 +10,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from dormancy.errors import OutputError
-from dormancy.io import Checkpoint, ReplaySample
+from dormancy.io import Checkpoint, ReplaySample, printable
 from dormancy.result import DormancyScan
 from dormancy_agents.agent import Agent
 from dormancy_agents.config import CommonConfig
@@ -47,6 +47,7 @@ class Journal:
         self._scanned_at = 0
         self._saved_at = 0
         self._owed = self._resume_owed = self._evaluation_owed = False
+        self._told = False
 
     def stepped(self, step: Step) -> None:
         """Note an agent step; write a row when it ended an episode: a whole game, where episodes are lives."""
@@ -75,7 +76,14 @@ class Journal:
             self._dormancy_row(self._look()[1], None)
 
     def intervened(self, row: Row) -> None:
-        """Write what was recycled, reset or pruned."""
+        """Write what was recycled, reset or pruned; say once which layers never are."""
+        if (refused := row.get("refused")) and not self._told:
+            self._told = True
+            names = printable(", ".join(refused), 200)
+            self._run.warn(
+                f"layers that are not recycled, for that would not be exact: {names}; "
+                "`dormancy recycle CHECKPOINT --dry-run` says why"
+            )
         self._row(**row)
 
     def write_due(self) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 
 import numpy as np
 from torch import Tensor
 
 from dormancy.errors import SampleError, UsageError
-from dormancy.io import ReplaySample, open_sample, printable
+from dormancy.io import ReplaySample, open_sample, printable, read_training
 from dormancy_agents.agent import Agent
 from dormancy_agents.config import DiscreteConfig
 from dormancy_agents.envs import Environment
@@ -30,17 +31,37 @@ def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
 
     That is a sample whose rows are consecutive steps, as ``dormancy sample --env`` makes one (its rewards are clipped
     where the configuration says so), or a run folder, whose replay is taken as it was when that run was last saved.
-    Raises `SampleError` for a sample whose steps are not consecutive or that is of another environment, `UsageError`
-    for a folder without a replay, and what reading them raises.
+    Raises `SampleError` for what is of another environment and for steps that are not consecutive, `UsageError` for a
+    folder without a replay, and what reading them raises.
     """
     if Path(config.offline).is_dir():
+        _require_game(Path(config.offline), config.env_id)
         return _replay_of_run(Path(config.offline), config, env)
     with open_sample(config.offline) as sample:
+        require_same_game(printable(config.offline), sample.provenance.get("env_id"), config.env_id)
         recording = Recording(sample, printable(config.offline))
         recording.require(env)
         replay = Replay(2 * len(sample) + 2, env.frame_shape, env.dtype, env.frame_stack, config.device)
         recording.fill(replay, clip=config.clip_rewards)
     return replay
+
+
+def _require_game(folder: Path, env_id: str) -> None:
+    record = read_training(folder)
+    require_same_game(printable(folder), record.config.get("env_id") if record else None, env_id)
+
+
+def require_same_game(name: str, theirs: Any, ours: str) -> None:
+    """Raise `SampleError` when what is called `name` says that it was recorded in another game.
+
+    >>> require_same_game("pong.h5", "PongNoFrameskip-v4", "ALE/Pong-v5")
+    """
+    if isinstance(theirs, str) and theirs and _game(theirs) != _game(ours):
+        raise SampleError(f"{name} was recorded in {printable(theirs, 60)}, not in {ours}: name one of this game")
+
+
+def _game(env_id: str) -> str:
+    return re.sub(r"^.*/|-v\d+$|NoFrameskip|Deterministic", "", env_id).lower()
 
 
 def _replay_of_run(folder: Path, config: DiscreteConfig, env: Environment) -> Replay:

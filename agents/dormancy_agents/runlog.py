@@ -17,7 +17,8 @@ Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wa
 - ``dormancy``: `observations`, `dormant_fraction` by tau, `layers` (`neurons` and `dormant_fraction` by tau, by layer),
   `srank` by layer, `checkpoint` (the name of the checkpoint it belongs to, or null)
 - ``evaluation``: `episodes`, `returns` of each, `mean_return`, `mean_length` in agent steps: played without exploration
-- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (that a reset renewed)
+- ``recycling``: `recycler`, `tau`, `recycled` (how many neurons, by layer), `parameters` (that a reset renewed),
+  `refused` (layers whose neurons are not recycled, for that would not be exact; `dormancy recycle` says why)
 - ``pruning``: `tau`, `pruned` (how many neurons were found, by layer), `off` (how many are off altogether, by layer)
 """
 

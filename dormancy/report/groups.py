@@ -21,6 +21,9 @@ __all__ = ["SEED", "Comparison", "Group", "Pairing", "compare_runs"]
 
 SEED = "seed"
 NOT_SETTINGS = (SEED, "device", "threads", "tensorboard")
+DETAILS = {"recycler": "recycler_", "prune_dormant": "prune_"}
+"""How the settings begin that are read only where an intervention is on; they are compared together with it."""
+OFF = ("none", False)
 SHORTEST = 0.9
 """A run that got less far than this part of the longest is not judged by its final returns."""
 
@@ -88,12 +91,32 @@ def _text(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def _read(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a run read: without those of an intervention that was off."""
+    off = [prefix for name, prefix in DETAILS.items() if config.get(name) in OFF]
+    return {key: value for key, value in config.items() if not (_is_detail(key) and key.startswith(tuple(off)))}
+
+
+def _belongs(key: str, setting: str) -> bool:
+    """Whether a setting is the compared one, or a detail of it."""
+    return key == setting or (setting in DETAILS and key.startswith(DETAILS[setting]))
+
+
+def _value(config: Mapping[str, Any], setting: str) -> Any:
+    """Return the value that is compared; of an intervention, with its details: ReDo at another tau is another value."""
+    if setting not in DETAILS:
+        return config[setting]
+    return {key: value for key, value in config.items() if _belongs(key, setting)}
+
+
 def _rest(config: Mapping[str, Any], setting: str) -> str:
-    return _text({key: value for key, value in config.items() if key not in (*NOT_SETTINGS, setting)})
+    kept = {key: value for key, value in config.items() if key not in NOT_SETTINGS and not _belongs(key, setting)}
+    return _text(kept)
 
 
 def _configured(inputs: Inputs, setting: str) -> list[tuple[Run, Mapping[str, Any]]]:
-    known = [(run, run.record.config) for run in inputs.runs if run.record is not None]
+    known: list[tuple[Run, Mapping[str, Any]]]
+    known = [(run, _read(run.record.config)) for run in inputs.runs if run.record is not None]
     having = [(run, config) for run, config in known if setting in config]
     if not having:
         names = sorted({name for _, config in known for name in config})
@@ -113,10 +136,21 @@ def _differences(rests: Sequence[str]) -> list[str]:
     """Name each configuration by the settings in which it differs from the others."""
     configs = [json.loads(rest) for rest in rests]
     keys = dict.fromkeys(key for config in configs for key in config)
-    varying = [key for key in keys if len({_text(config.get(key)) for config in configs}) > 1]
+    varying = [key for key in keys if _varies(key, configs)]
     return [
-        shown(", ".join(f"{key} {_word(config.get(key))}" for key in varying)) if varying else "" for config in configs
+        ", ".join(f"{shown(key)} {_word(config.get(key))}" for key in varying if key in config or not _is_detail(key))
+        for config in configs
     ]
+
+
+def _varies(key: str, configs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether configurations differ in a setting; in a detail of an intervention, those that read it."""
+    asked = [config for config in configs if key in config or not _is_detail(key)]
+    return len({_text(config.get(key)) for config in asked}) > 1
+
+
+def _is_detail(key: str) -> bool:
+    return key not in DETAILS and key.startswith(tuple(DETAILS.values()))
 
 
 def _word(value: object) -> str:
@@ -126,9 +160,9 @@ def _word(value: object) -> str:
     ('Pong', '16', 'true', '[8, 4]')
     """
     if isinstance(value, str):
-        return value
+        return shown(value, 36)
     usual = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
-    return number(value) if usual else _text(value)  # type: ignore[arg-type]  # a number, if it is usual
+    return number(value) if usual else shown(_text(value), 36)  # type: ignore[arg-type]  # a number, if it is usual
 
 
 def _short(comparison: Sequence[Pairing]) -> list[str]:
@@ -163,15 +197,16 @@ def compare_runs(inputs: Inputs, setting: str) -> Comparison:
     configured = _configured(inputs, setting)
     if setting == SEED:
         return _over_seeds(inputs, configured)
-    values = _ordered(config[setting] for _, config in configured)
+    values = _ordered(_value(config, setting) for _, config in configured)
     table: dict[str, dict[str, list[Run]]] = {}
     for run, config in configured:
-        table.setdefault(_rest(config, setting), {}).setdefault(_text(config[setting]), []).append(run)
+        table.setdefault(_rest(config, setting), {}).setdefault(_text(_value(config, setting)), []).append(run)
     paired = {rest: cells for rest, cells in table.items() if len(cells) > 1}
     if not paired:
-        raise _nothing_to_compare(setting, values)
+        raise _nothing_to_compare(setting, configured)
+    names = dict(zip(values, _labels(setting, values), strict=True))
     pairings = tuple(
-        Pairing(label, tuple(_group(setting, value, values, cells) for value in values if value in cells))
+        Pairing(label, tuple(_group(names, value, cells) for value in values if value in cells))
         for label, cells in zip(_differences(list(paired)), paired.values(), strict=True)
     )
     return Comparison(setting, pairings, _notes(inputs, pairings, setting))
@@ -183,26 +218,54 @@ def _over_seeds(inputs: Inputs, configured: Sequence[tuple[Run, Mapping[str, Any
         table.setdefault(_rest(config, SEED), []).append(run)
     several = {rest: runs for rest, runs in table.items() if len({_seed(run) for run in runs}) > 1}
     if not several:
-        raise _nothing_to_compare(SEED, _ordered(config[SEED] for _, config in configured))
+        raise _nothing_to_compare(SEED, configured)
+    named = zip(_differences(list(several)), several.values(), strict=True)
     pairings = tuple(
-        Pairing(label, (Group(f"{len(runs)} seeds", slot_of(0), tuple(runs)),))
-        for label, runs in zip(_differences(list(several)), several.values(), strict=True)
+        Pairing(label, (Group(_counted(runs), slot_of(index), tuple(runs)),))
+        for index, (label, runs) in enumerate(named)
     )
     return Comparison(SEED, pairings, _notes(inputs, pairings, SEED))
 
 
-def _nothing_to_compare(setting: str, values: Sequence[str]) -> UsageError:
-    known = listed([shown(value) for value in values])
-    return UsageError(f"no two runs differ in {shown(setting)!r} alone (values: {known}); compare by another setting")
+def _counted(runs: Sequence[Run]) -> str:
+    seeds = len({_seed(run) for run in runs})
+    return f"{seeds} seeds" if seeds == len(runs) else f"{seeds} seeds, {len(runs)} runs"
+
+
+def _nothing_to_compare(setting: str, configured: Sequence[tuple[Run, Mapping[str, Any]]]) -> UsageError:
+    """Say which values there are, and what else differs."""
+    known = listed([shown(value) for value in _ordered(config[setting] for _, config in configured)])
+    rests = [json.loads(_rest(config, setting)) for _, config in configured]
+    keys = dict.fromkeys(key for rest in rests for key in rest)
+    varying = [shown(key) for key in keys if _varies(key, rests)]
+    others = f"; they differ in {listed(varying)}, too" if varying else ""
+    return UsageError(
+        f"no two runs differ in {shown(setting)!r} alone (values: {known}){others}; compare by another setting"
+    )
 
 
 def _seed(run: Run) -> str:
     return _text(run.record.config.get(SEED) if run.record else None)
 
 
-def _group(setting: str, value: str, values: Sequence[str], cells: Mapping[str, list[Run]]) -> Group:
-    label = shown(f"{setting} {_word(json.loads(value))}", 36)
-    return Group(label, slot_of(values.index(value)), tuple(cells[value]))
+def _labels(setting: str, values: Sequence[str]) -> list[str]:
+    """Name the values of a setting; where an intervention has several details, by those in which they differ."""
+    found = [json.loads(value) for value in values]
+    if setting not in DETAILS:
+        return [f"{shown(setting)} {_word(value)}" for value in found]
+    alike = [[each for each in found if each[setting] == value[setting]] for value in found]
+    details = [
+        _differences([_text(each) for each in same])[same.index(value)]
+        for value, same in zip(found, alike, strict=True)
+    ]
+    return [
+        ", ".join(filter(None, (f"{shown(setting)} {_word(value[setting])}", detail)))
+        for value, detail in zip(found, details, strict=True)
+    ]
+
+
+def _group(names: Mapping[str, str], value: str, cells: Mapping[str, list[Run]]) -> Group:
+    return Group(names[value], slot_of(list(names).index(value)), tuple(cells[value]))
 
 
 def _notes(inputs: Inputs, pairings: Sequence[Pairing], setting: str) -> tuple[str, ...]:

@@ -1,14 +1,17 @@
 """Defaults to the letter, and values that cannot be."""
 
+import inspect
 from dataclasses import asdict, replace
 
 import pytest
 
 from dormancy.errors import UsageError
 from dormancy.networks import ACTIVATIONS, ARCHITECTURES
-from dormancy.recycle import RECYCLERS
+from dormancy.recycle import RECYCLERS, ContinualBackprop
+from dormancy.scanning import NEVER_ZERO as LIBRARY_NEVER_ZERO
 from dormancy_agents.config import ALGORITHMS, DQNConfig, Layer, Resolved, dqn_config, resolve
 from dormancy_agents.config.kinds import kinds
+from dormancy_agents.config.resolve import MATURITY, NEVER_ZERO
 from dormancy_agents.settings import read_settings
 
 
@@ -126,6 +129,14 @@ def test_what_did_not_follow_is_told() -> None:
         ("drq", {"recycler": "reset"}, "recycled: the run has 98400 gradient steps, and the period is 100000"),
         ("sac", {"recycler": "redo", "agent_steps": 100_000}, "recycled: the run has 90000 gradient steps"),
         ("dqn", {"prune_dormant": True, "agent_steps": 30_000}, "pruned: the run has 2500 gradient steps"),
+        (
+            "dqn",
+            {"recycler": "continual-backprop", "recycler_period_gradient_steps": 50, "agent_steps": 36_000},
+            "recycled: the run has 4000 gradient steps, and the first neurons are mature after 5050",
+        ),
+        ("sac", {"recycler": "redo", "activation": "leaky_relu"}, "recycled: leaky_relu is hardly ever exactly 0"),
+        ("dqn", {"recycler": "redo", "recycler_tau": 0, "activation": "tanh"}, "recycled: tanh is hardly ever exactly"),
+        ("dqn", {"prune_dormant": True, "activation": "gelu"}, "pruned: gelu is hardly ever exactly 0"),
     ],
 )
 def test_what_will_not_happen_is_told(algorithm: str, given: dict[str, object], told: str) -> None:
@@ -157,6 +168,8 @@ def test_the_names_that_a_field_takes_are_those_of_the_library() -> None:
     assert set(known["recycler"].choices) == {"none", *RECYCLERS}
     assert set(known["activation"].choices) == set(ACTIVATIONS)
     assert set(known["arch"].choices) <= set(ARCHITECTURES)
+    assert set(NEVER_ZERO) == set(LIBRARY_NEVER_ZERO) & set(ACTIVATIONS)
+    assert inspect.signature(ContinualBackprop).parameters["maturity"].default == MATURITY
 
 
 def test_a_value_of_the_wrong_kind_says_where_it_stands() -> None:

@@ -77,6 +77,7 @@ def test_it_goes_back_to_where_it_was_by_seed_and_actions(env_id: str) -> None:
     [
         ("halfcheetah", "unknown environment 'halfcheetah' .did you mean 'HalfCheetah-v5'"),
         ("Zzzz-v0", "unknown environment 'Zzzz-v0' .for example HalfCheetah-v5 or Pendulum-v1"),
+        ("ALE/Breakout-v5", "ALE/Breakout-v5: SAC needs vector actions, not discrete ones; use `dormancy train dqn`"),
         ("CartPole-v1", r"CartPole-v1: actions must be vectors here, the environment takes Discrete\(2\)"),
     ],
 )

@@ -118,6 +118,8 @@ def test_training_can_begin_with_the_weights_of_another_run(cartpole: Run) -> No
 def test_what_does_not_fit_says_so(cartpole: Run, breakout: Run) -> None:
     with pytest.raises(UsageError, match="give the --arch"):
         DQN(dqn_config("CartPole-v1", {"initial": str(cartpole.checkpoints[-1])}))
+    with pytest.raises(UsageError, match="has 4 outputs, this game needs 2: name a checkpoint of it"):
+        DQN(dqn_config("CartPole-v1", {**SMALL, "initial": str(breakout.checkpoints[-1])}))
     with pytest.raises(SampleError, match="has 4 outputs, the student 2"):
         DQN(dqn_config("CartPole-v1", {**SMALL, "teacher": str(breakout.checkpoints[-1])}))
     with pytest.raises(UsageError, match="give --teacher"):

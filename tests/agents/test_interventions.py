@@ -48,7 +48,10 @@ def test_options_reach_the_recycler(tmp_path: Path) -> None:
         ({"recycler": "redo", "recycler_options": {"selektion": "random"}}, "did you mean 'selection'"),
         ({"recycler": "redo", "recycler_options": {"tau": 0.5}}, "recycler 'redo' has no option 'tau'"),
         ({"recycler": "redo", "recycler_options": {"selection": "random"}}, "needs end="),
-        ({"recycler": "redo", "recycler_options": {"adaptive_share": 1.5}}, "an adaptive tau needs a target within"),
+        (
+            {"recycler": "redo", "recycler_options": {"adaptive_share": 1.5}},
+            "adaptive_share must be between 0 and 1, not 1.5",
+        ),
         ({"recycler": "redo", "recycler_options": {"adaptive_share": "much"}}, "adaptive_share takes a number"),
         ({"recycler": "regrama", "recycler_options": {"adaptive_share": 0.1}}, "has no option 'adaptive_share'"),
     ],
@@ -66,6 +69,18 @@ def test_a_threshold_can_follow_the_share_to_recycle(tmp_path: Path) -> None:
     assert len(set(taus)) == len(taus)
     recycled = [sum(row["recycled"].values()) / 64 for row in rows]
     assert abs(recycled[-1] - 0.25) < 0.15
+
+
+def test_layers_that_are_not_recycled_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--env", "ALE/Breakout-v5", "--arch", "impala", "--width", "0.125", "--steps", "150", "--warmup", "100"]
+    short = ["--set", "hidden=16", "--sample-size", "16", "--set", "recycler_sample_size=8", "--quiet"]
+    assert run(["train", "dqn", *options, *short, "--redo", "--redo-period", "5", "--out", str(tmp_path / "run")]) == 0
+    rows = Run(tmp_path / "run").rows("recycling")
+    assert len(rows) == 2
+    assert all(row["refused"] and not set(row["refused"]) & set(row["recycled"]) for row in rows)
+    error = capsys.readouterr().err
+    assert error.count("layers that are not recycled") == 1
+    assert rows[0]["refused"][0] in error
 
 
 def test_weight_decay_is_added_to_the_gradient() -> None:

@@ -1,5 +1,7 @@
 """Learning from recordings: which transitions a sample gives, what is refused, and a run that never acts."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,21 @@ def test_a_draw_from_a_replay_is_refused(cartpole: Run) -> None:
     with pytest.raises(SampleError, match=r"a uniform draw from a replay\?"):
         recorded_replay(config, env)
     env.close()
+
+
+def test_what_was_recorded_in_another_game_is_refused(cartpole: Run, cartpole_sample: Path, tmp_path: Path) -> None:
+    """Also where observations and actions would fit: a replay of another game teaches another game."""
+    shutil.copytree(cartpole.folder, tmp_path / "other")
+    about = cartpole.description
+    about["config"]["env_id"] = "Acrobot-v1"
+    (tmp_path / "other" / "run.json").write_text(json.dumps(about))
+    save_sample(tmp_path / "s.h5", replace(collect_sample("CartPole-v1", rows=60), provenance={"env_id": "Acrobot-v1"}))
+    for path in (tmp_path / "other", tmp_path / "s.h5"):
+        config = dqn_config("CartPole-v1", {"offline": str(path)})
+        env = make_environment(config, 0)
+        with pytest.raises(SampleError, match="was recorded in Acrobot-v1, not in CartPole-v1"):
+            recorded_replay(config, env)
+        env.close()
 
 
 def offline(sample: Path, folder: Path, *arguments: str) -> Run:

@@ -109,7 +109,7 @@ def test_the_second_output_can_be_the_policy() -> None:
 def test_environments_of_the_wrong_kind() -> None:
     with pytest.raises(UsageError, match="actions must be vectors here, the environment takes Discrete"):
         play(Fixed(0.0), Policy(0, "unit"), CARTPOLE, 0)
-    with pytest.raises(UsageError, match="Pendulum-v1: DQN needs discrete actions"):
+    with pytest.raises(UsageError, match="Pendulum-v1: dqn needs discrete actions"):
         play(Fixed(0.0), LARGEST, PENDULUM, 0)
     with pytest.raises(UsageError, match=r"unknown environment 'Pendulm-v1' \(did you mean 'Pendulum-v1'\?\)"):
         make_continuous("Pendulm-v1")

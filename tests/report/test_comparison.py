@@ -58,7 +58,7 @@ def test_runs_are_grouped_over_their_seeds() -> None:
 def test_by_seed_every_configuration_stands_for_itself() -> None:
     alone = {"redo": True, "seed": 1, "tau": 0.5}
     comparison = compare(*TWINS, alone, by="seed")
-    redo, dqn = ("3 seeds", 0, ["run0", "run1", "run2"]), ("3 seeds", 0, ["run3", "run4", "run5"])
+    redo, dqn = ("3 seeds", 0, ["run0", "run1", "run2"]), ("3 seeds", 1, ["run3", "run4", "run5"])
     assert found(comparison) == [("redo true", [redo]), ("redo false", [dqn])]
     assert comparison.notes == ("Without a counterpart that differs in seed alone, so left out: run6.",)
 
@@ -141,6 +141,53 @@ def test_a_run_that_fell_short_is_named_and_not_judged() -> None:
 def test_the_same_seed_twice_is_no_independent_run() -> None:
     comparison = compare(*TWINS, TWINS[0])
     assert any("several runs of the same seed" in note for note in comparison.notes)
+    assert compare(*TWINS[:3], TWINS[0], by="seed").groups[0].label == "3 seeds, 4 runs"
+
+
+RATIO = {"replay_ratio": 1.0, "prune_dormant": False, "prune_tau": 0.0}
+PLAIN = {**RATIO, "recycler": "none", "recycler_tau": 0.1, "recycler_period_gradient_steps": 1000}
+REDO = {**RATIO, "recycler": "redo", "recycler_tau": 0.1, "recycler_period_gradient_steps": 100}
+
+
+def test_a_recycler_is_compared_with_its_options_and_none_has_none() -> None:
+    """What nothing reads where nothing is recycled keeps no baseline from its counterpart."""
+    comparison = compare(PLAIN, {**REDO, "seed": 1}, {**REDO, "seed": 2}, by="recycler")
+    (plain, redo) = comparison.groups
+    assert (plain.label, len(plain.runs)) == ("recycler none", 1)
+    assert (redo.label, len(redo.runs)) == ("recycler redo", 2)
+    other = compare(PLAIN, REDO, {**REDO, "recycler_tau": 0.0}, {**PLAIN, "prune_tau": 0.2}, by="recycler")
+    labels = [(group.label, len(group.runs)) for group in other.groups]
+    assert labels == [
+        ("recycler none", 2),
+        ("recycler redo, recycler_tau 0", 1),
+        ("recycler redo, recycler_tau 0.1", 1),
+    ]
+    assert [group.label for group in compare(REDO, {**REDO, "recycler_tau": 0.0}, PLAIN, by="recycler_tau").groups] == [
+        "recycler_tau 0",
+        "recycler_tau 0.1",
+    ]
+
+
+def test_what_else_differs_is_said() -> None:
+    with pytest.raises(UsageError, match="they differ in replay_ratio, too"):
+        compare(PLAIN, {**REDO, "replay_ratio": 2.0}, by="recycler")
+
+
+def test_numbers_in_labels_are_not_escaped() -> None:
+    configs = [{"seed": seed, "period": period} for period in (500, 2000) for seed in (1, 2)]
+    assert [one.label for one in compare(*configs, by="seed").pairings] == ["period 500", "period 2\u202f000"]
+    assert compare(*configs, by="period").groups[1].label == "period 2\u202f000"
+
+
+def test_what_a_run_did_not_read_is_no_difference_to_name() -> None:
+    configs = [{**config, "seed": seed} for config in (PLAIN, REDO) for seed in (1, 2)]
+    assert [one.label for one in compare(*configs, by="seed").pairings] == ["recycler none", "recycler redo"]
+    other = [{**REDO, "recycler_tau": 0.5, "seed": seed} for seed in (1, 2)]
+    assert [one.label for one in compare(*configs, *other, by="seed").pairings] == [
+        "recycler none",
+        "recycler redo, recycler_tau 0.1",
+        "recycler redo, recycler_tau 0.5",
+    ]
 
 
 def view_of(*configs: dict[str, Any], checkpoints: int = 3) -> ReportView:

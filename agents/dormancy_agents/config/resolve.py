@@ -17,6 +17,10 @@ from dormancy_agents.schedules import gradient_steps_due
 __all__ = ["PRESETS", "Layer", "Resolved", "dqn_config", "resolve"]
 
 PRESETS = ("paper", "quick")
+NEVER_ZERO = ("leaky_relu", "elu", "gelu", "silu", "tanh")
+"""Activations behind which a threshold of 0 finds nothing."""
+MATURITY = 100
+"""How many steps of continual backprop a neuron is spared, where its options do not say."""
 TYPED = ("flag", "--set")
 """The origins of values that somebody typed just now."""
 
@@ -90,6 +94,20 @@ def _never(config: CommonConfig) -> Iterator[str]:
     for done, (wanted, period, flag) in asked.items():
         if wanted and period > steps:
             yield f"nothing will be {done}: the run has {steps} gradient steps, and the period is {period}; give {flag}"
+    maturity = config.recycler_options.get("maturity", MATURITY)
+    ripe = config.recycler_period_gradient_steps * (maturity + 1) if isinstance(maturity, int) else 0
+    if config.recycler == "continual-backprop" and config.recycler_period_gradient_steps <= steps < ripe:
+        yield (
+            f"nothing will be recycled: the run has {steps} gradient steps, and the first neurons are mature after "
+            f"{ripe}; give --recycler-period or recycler_options.maturity"
+        )
+    if config.activation in NEVER_ZERO:
+        never = f"{config.activation} is hardly ever exactly 0, so tau = 0 finds nothing"
+        chosen = {"selection", "adaptive_share", "score"} & config.recycler_options.keys()
+        if config.recycler == "redo" and config.recycler_tau == 0 and not chosen:
+            yield f"nothing will be recycled: {never}; give --redo-tau"
+        if config.prune_dormant and config.prune_tau == 0:
+            yield f"nothing will be pruned: {never}; give --prune-tau"
 
 
 def _idle(config: CommonConfig, layers: Sequence[Layer]) -> Iterator[str]:

@@ -49,6 +49,8 @@ def make_environment(config: CommonConfig, seed: int) -> Environment:
 
 def make_continuous(env_id: str, seed: int | None = None) -> ContinuousEnvironment:
     """Build an environment whose actions are vectors; raises `UsageError` as `make_environment` does."""
+    if env_id.startswith(("ALE/", "MinAtar/")):
+        raise UsageError(f"{env_id}: SAC needs vector actions, not discrete ones; use `dormancy train dqn`")
     gymnasium = _gymnasium()
     known = [name for name in gymnasium.registry if "/" not in name]
     _require_known(env_id, gymnasium, known, "HalfCheetah-v5 or Pendulum-v1")

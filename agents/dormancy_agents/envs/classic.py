@@ -26,7 +26,9 @@ class GymnasiumEnvironment:
         if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
             raise UsageError(f"{config.env_id}: observations must be vectors, not {space}")
         if not isinstance(actions, gymnasium.spaces.Discrete):
-            raise UsageError(f"{config.env_id}: DQN needs discrete actions, not {actions}")
+            raise UsageError(
+                f"{config.env_id}: {config.algorithm} needs discrete actions, not {actions}; use `dormancy train sac`"
+            )
         self._seed: int | None = seed
         self._first_action = int(actions.start)
         self.actions = int(actions.n)
