@@ -136,8 +136,8 @@ class _Recycling:
         neurons = {layer.name: int(layer.neurons.size) for layer in report.plan if layer.refused is None}
         whole = sorted({edit.parameter for edit in report.plan.edits}) if not neurons else []
         reset = {"parameters": whole} if whole else {}
-        refused = {layer.name: layer.refused for layer in report.plan if layer.refused is not None}
-        left = {"refused": list(refused)} if refused else {}
+        refused = [layer.name for layer in report.plan if layer.refused is not None]
+        left = {"refused": refused} if refused else {}
         return {"kind": "recycling", "recycler": self._name, "tau": report.tau, "recycled": neurons, **reset, **left}
 
     def state(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, final
@@ -11,13 +10,14 @@ import numpy as np
 from torch import Tensor
 
 from dormancy.errors import SampleError, UsageError
-from dormancy.io import ReplaySample, open_sample, printable, read_training
+from dormancy.io import ReplaySample, open_sample, printable
 from dormancy_agents.agent import Agent
 from dormancy_agents.config import DiscreteConfig
-from dormancy_agents.envs import Environment
+from dormancy_agents.envs import Environment, game_name
 from dormancy_agents.interventions import Row
 from dormancy_agents.replay import Replay
 from dormancy_agents.resume import ResumeStore
+from dormancy_agents.runlog import recorded_run
 from dormancy_agents.session import Outcome, Session
 
 __all__ = ["Learner", "Recording", "learn_offline", "recorded_replay"]
@@ -35,10 +35,9 @@ def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
     folder without a replay, and what reading them raises.
     """
     if Path(config.offline).is_dir():
-        _require_game(Path(config.offline), config.env_id)
         return _replay_of_run(Path(config.offline), config, env)
     with open_sample(config.offline) as sample:
-        require_same_game(printable(config.offline), sample.provenance.get("env_id"), config.env_id)
+        _require_same_game(printable(config.offline), sample.provenance.get("env_id"), config.env_id)
         recording = Recording(sample, printable(config.offline))
         recording.require(env)
         replay = Replay(2 * len(sample) + 2, env.frame_shape, env.dtype, env.frame_stack, config.device)
@@ -46,28 +45,18 @@ def recorded_replay(config: DiscreteConfig, env: Environment) -> Replay:
     return replay
 
 
-def _require_game(folder: Path, env_id: str) -> None:
-    record = read_training(folder)
-    require_same_game(printable(folder), record.config.get("env_id") if record else None, env_id)
-
-
-def require_same_game(name: str, theirs: Any, ours: str) -> None:
-    """Raise `SampleError` when what is called `name` says that it was recorded in another game.
-
-    >>> require_same_game("pong.h5", "PongNoFrameskip-v4", "ALE/Pong-v5")
-    """
-    if isinstance(theirs, str) and theirs and _game(theirs) != _game(ours):
+def _require_same_game(name: str, theirs: Any, ours: str) -> None:
+    """Raise `SampleError` when what is called `name` says that it was recorded in another game."""
+    if isinstance(theirs, str) and theirs and game_name(theirs) != game_name(ours):
         raise SampleError(f"{name} was recorded in {printable(theirs, 60)}, not in {ours}: name one of this game")
-
-
-def _game(env_id: str) -> str:
-    return re.sub(r"^.*/|-v\d+$|NoFrameskip|Deterministic", "", env_id).lower()
 
 
 def _replay_of_run(folder: Path, config: DiscreteConfig, env: Environment) -> Replay:
     store = ResumeStore(folder / "resume")
     if not store.find():
         raise UsageError(f"{printable(folder)} keeps no replay: name a run folder with resume/, or a sample file")
+    if (about := folder / "run.json").exists():
+        _require_same_game(printable(folder), recorded_run(about)["config"].get("env_id"), config.env_id)
     counters = store.load()["replay"]
     rows = int(counters["_newest"]) + 1 - int(counters["lost"])
     replay = Replay(rows + 2, env.frame_shape, env.dtype, env.frame_stack, config.device)

@@ -49,7 +49,7 @@ from dormancy_agents.replay import Replay
 from dormancy_agents.resume import ResumeStore
 from dormancy_agents.tensorboard import TensorBoard, require_tensorboard
 
-__all__ = ["RunFolder", "checkpoint_name", "recorded_config", "versions"]
+__all__ = ["RunFolder", "checkpoint_name", "recorded_config", "recorded_run", "versions"]
 
 SCHEMA = "dormancy.run/1"
 
@@ -83,7 +83,7 @@ def recorded_config(path: Path, algorithm: str) -> dict[str, Any]:
 
     Raises `FileError` when it is none, `UsageError` when it is of another algorithm.
     """
-    found = _recorded(path)
+    found = recorded_run(path)
     if found["algorithm"] != algorithm:
         named = printable(found["algorithm"], 40)
         raise UsageError(f"{printable(path.parent)} is a run of {named}: use `dormancy train {named}`")
@@ -91,7 +91,11 @@ def recorded_config(path: Path, algorithm: str) -> dict[str, Any]:
     return config
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def recorded_run(path: Path) -> dict[str, Any]:
+    """Return what a ``run.json`` says: algorithm, threads, config, versions, status.
+
+    Raises `FileError` when it is none.
+    """
     try:
         found = json.loads(require_regular_file(path).read_text(encoding="utf-8"))
         if not all(isinstance(found[name], dict) for name in ("config", "versions")):
@@ -118,7 +122,7 @@ class RunFolder:
     Each file is written under a temporary name and renamed; a sample is there before its checkpoint. Used in a `with`
     statement, it keeps other trainers out and records how the run ended. With `resume`, a folder that holds a run of
     the same configuration and versions is gone on with: from its latest state, or from the beginning where it was
-    killed before there was one. `warn` is told so, and what could not be written while training went on.
+    killed or failed and has none. `warn` is told so, and what could not be written while training went on.
     """
 
     def __init__(
@@ -197,7 +201,7 @@ class RunFolder:
         for path in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:
             if TEMPORARY.fullmatch(path.name):
                 path.unlink()  # of a process that was killed while it wrote; the lock says that it is gone
-        before = _recorded(self.path / "run.json") if (self.path / "run.json").exists() else None
+        before = recorded_run(self.path / "run.json") if (self.path / "run.json").exists() else None
         if before is not None:
             self._require_same(before)
         if self.store.find():
@@ -206,7 +210,7 @@ class RunFolder:
             self._started -= float(self.resumed["wall_seconds"])
         elif before is not None:
             self._require_unfinished(before)
-            self.warn(f"{self.path} was stopped before it saved a state to resume from: it begins anew")
+            self.warn(f"{self.path} has no state to resume from (resume/): it begins anew")
 
     def _require_ahead(self) -> None:
         """Raise `UsageError` when the run has taken more agent steps than it is to take now."""

@@ -63,7 +63,8 @@ def resolve(algorithm: Algorithm, env_id: str, layers: Sequence[Layer] = (), pre
     origins = {field.name: "default" for field in fields(algorithm.config)} | {"env_id": "given"}
     origins |= {name: layer.origin for layer in (*presets, *layers) for name in layer.values}
     final = replace(config, **follows)
-    warnings = (*_left_behind(algorithm, env_id, presets, layers, published), *_never(final), *_idle(final, layers))
+    warnings = (*_left_behind(algorithm, env_id, presets, layers, published), *_too_short(final), *_never_zero(final))
+    warnings += tuple(_idle(final, layers))
     return Resolved(final, origins | dict.fromkeys(changed, "follows from others"), warnings)
 
 
@@ -84,8 +85,8 @@ def _left_behind(
                 )
 
 
-def _never(config: CommonConfig) -> Iterator[str]:
-    """Tell of interventions that were asked for and will not happen."""
+def _too_short(config: CommonConfig) -> Iterator[str]:
+    """Tell of interventions that were asked for and that the run ends before."""
     steps = gradient_steps_due(config.agent_steps, warmup=config.warmup_agent_steps, replay_ratio=config.replay_ratio)
     asked = {
         "recycled": (config.recycler != "none", config.recycler_period_gradient_steps, "--recycler-period"),
@@ -101,13 +102,18 @@ def _never(config: CommonConfig) -> Iterator[str]:
             f"nothing will be recycled: the run has {steps} gradient steps, and the first neurons are mature after "
             f"{ripe}; give --recycler-period or recycler_options.maturity"
         )
-    if config.activation in NEVER_ZERO:
-        never = f"{config.activation} is hardly ever exactly 0, so tau = 0 finds nothing"
-        chosen = {"selection", "adaptive_share", "score"} & config.recycler_options.keys()
-        if config.recycler == "redo" and config.recycler_tau == 0 and not chosen:
-            yield f"nothing will be recycled: {never}; give --redo-tau"
-        if config.prune_dormant and config.prune_tau == 0:
-            yield f"nothing will be pruned: {never}; give --prune-tau"
+
+
+def _never_zero(config: CommonConfig) -> Iterator[str]:
+    """Tell of thresholds of 0 behind an activation that is hardly ever 0."""
+    if config.activation not in NEVER_ZERO:
+        return
+    never = f"{config.activation} is hardly ever exactly 0, so tau = 0 finds nothing"
+    chosen = {"selection", "adaptive_share", "score"} & config.recycler_options.keys()
+    if config.recycler == "redo" and config.recycler_tau == 0 and not chosen:
+        yield f"nothing will be recycled: {never}; give --redo-tau"
+    if config.prune_dormant and config.prune_tau == 0:
+        yield f"nothing will be pruned: {never}; give --prune-tau"
 
 
 def _idle(config: CommonConfig, layers: Sequence[Layer]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from importlib import import_module
 from types import ModuleType
 
@@ -23,6 +24,7 @@ __all__ = [
     "MinAtarEnvironment",
     "RecordedEnvironment",
     "Step",
+    "game_name",
     "make_continuous",
     "make_environment",
 ]
@@ -75,10 +77,15 @@ def _require_known(env_id: str, gymnasium: ModuleType, suited: list[str], exampl
 
 def _meant(env_id: str, known: list[str], examples: str) -> str:
     """Find what was meant also without namespace and version: ``breakout`` is ``ALE/Breakout-v5``."""
-    names = {_bare(name): name for name in known}
-    close = difflib.get_close_matches(_bare(env_id), names, n=1)
+    names = {game_name(name): name for name in known}
+    close = difflib.get_close_matches(game_name(env_id), names, n=1)
     return f"did you mean {names[close[0]]!r}?" if close else f"for example {examples}"
 
 
-def _bare(env_id: str) -> str:
-    return env_id.split("/")[-1].rsplit("-v", 1)[0].lower()
+def game_name(env_id: str) -> str:
+    """Return what several names of one game share.
+
+    >>> game_name("ALE/Pong-v5"), game_name("PongNoFrameskip-v4")
+    ('pong', 'pong')
+    """
+    return re.sub(r"^.*/|-v\d+$|NoFrameskip|Deterministic", "", env_id).lower()

@@ -27,7 +27,7 @@ class GymnasiumEnvironment:
             raise UsageError(f"{config.env_id}: observations must be vectors, not {space}")
         if not isinstance(actions, gymnasium.spaces.Discrete):
             raise UsageError(
-                f"{config.env_id}: {config.algorithm} needs discrete actions, not {actions}; use `dormancy train sac`"
+                f"{config.env_id}: {config.algorithm} needs discrete actions, not {actions}; sac takes such"
             )
         self._seed: int | None = seed
         self._first_action = int(actions.start)
