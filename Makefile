@@ -13,10 +13,11 @@ unexport PYTHONDONTWRITEBYTECODE
 RUNS := fixtures/breakout-dqn fixtures/breakout-redo
 
 # Tests run side by side; more threads than cores would only get in each other's way.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+PYTEST_JOBS := $(BIN)/python -m pytest -n $(JOBS)
+PYTEST := OMP_NUM_THREADS=1 $(PYTEST_JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example fixtures fixtures-samples test test-slow test-browser test-sb3 test-durability check bench bench-metrics format clean
+.PHONY: help demo example fixtures fixtures-samples test test-slow test-browser test-sb3 test-durability test-random test-processors check bench bench-metrics format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -47,6 +48,20 @@ example: $(VENV)/.installed  ## make docs/example/report.html again, with a fixe
 
 test: $(VENV)/.installed-dev  ## run the tests and doctests, without those that take minutes
 	$(PYTEST)
+
+test-random: $(VENV)/.installed-dev  ## run the tests in three orders, each with other random numbers
+	for seed in 1 2 3; do TEST_SEED=$$seed $(PYTEST) --randomly-seed=$$seed --hypothesis-seed=$$seed || exit 1; done
+
+# torch, oneDNN, MKL and OpenBLAS choose their kernels by what the processor can do; each setting allows less than the last.
+test-processors: $(VENV)/.installed-dev  ## run the tests as older processors would compute, with 1 and 2 threads
+	for threads in 1 2; do \
+		for settings in '-u ATEN_CPU_CAPABILITY' \
+			'ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell' \
+			'ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OPENBLAS_CORETYPE=Nehalem'; do \
+			echo "$$threads threads, env $$settings"; \
+			env $$settings OMP_NUM_THREADS=$$threads $(PYTEST_JOBS) || exit 1; \
+		done; \
+	done
 
 test-slow: $(VENV)/.installed-dev  ## run the tests that take minutes
 	$(PYTEST) -m slow

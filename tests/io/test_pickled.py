@@ -24,7 +24,8 @@ def saved(path: Path, content: Any) -> Path:
     return path
 
 
-def test_no_class_of_the_file_is_imported() -> None:
+def test_no_class_of_the_file_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "house_nets", raising=False)  # another test has a module of this name
     load_checkpoint(FOLDER / "module_atari.pt")
     assert "house_nets" not in sys.modules
 
@@ -115,7 +116,9 @@ def test_buffers_that_are_not_saved_and_shared_storages(tmp_path: Path) -> None:
     rows = torch.randn(5, 3)
     read = load_checkpoint(saved(tmp_path / "a.pt", model))
     assert read.network.arch == "sequential"
-    assert torch.equal(read.build()(rows), model(rows))
+    assert torch.equal(read.parameters["4.weight"], model[4].weight)
+    # A matrix product over strided weights sums in another order than one over weights side by side.
+    torch.testing.assert_close(read.build()(rows), model(rows), rtol=1e-5, atol=1e-5)
 
 
 def test_own_code_gets_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,11 @@ def test_every_file_has_an_answer_to_be_held_against() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_scan_agrees_with_the_equations(case: str) -> None:
-    """Observations and actions are given as a sample has them: a critic finds both."""
+    """Observations and actions are given as a sample has them: a critic finds both.
+
+    Scores average 1 in a layer, and the absolute tolerance is in that unit. The float32 sum of a neuron that hardly
+    ever fires differs between processors by more than a relative tolerance allows.
+    """
     given = {name: values.numpy() for name, values in inputs(case).items()}
     checkpoint = load(case)
     result = scan_checkpoint(checkpoint, ReplaySample(given["observations"], actions=given.get("actions")))
@@ -50,7 +54,7 @@ def test_a_scan_agrees_with_the_equations(case: str) -> None:
     wanted = FORWARD[case](weights, given)
     assert len(result.layers) == len(wanted)
     for layer, values in zip(result.layers, wanted, strict=True):
-        np.testing.assert_allclose(layer.scores, scores(values), rtol=2e-5, atol=1e-7, err_msg=layer.name)
+        np.testing.assert_allclose(layer.scores, scores(values), rtol=1e-5, atol=1e-6, err_msg=layer.name)
     assert result.assumptions == checkpoint.assumptions
 
 

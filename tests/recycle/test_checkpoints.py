@@ -16,8 +16,10 @@ SPEC = NetworkSpec("mlp", {"inputs": 3, "outputs": 2, "hidden": [6, 4]})
 
 
 def silenced() -> Checkpoint:
+    """Return a network of which exactly neurons 0 and 3 of fc1 are silent: observations and weights are positive."""
     model = build_network(SPEC)
     parameters = dict(model.state_dict())
+    parameters["fc1.weight"] = parameters["fc1.weight"].abs() + 0.1
     parameters["fc1.bias"] = torch.tensor([-99.0, 0.0, 0.0, -99.0, 0.0, 0.0])
     moments = {name: {"step": 5.0, "exp_avg": torch.ones_like(each)} for name, each in parameters.items()}
     return Checkpoint(network=SPEC, parameters=parameters, optimizer=moments, env_id="CartPole-v1")
