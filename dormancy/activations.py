@@ -86,7 +86,8 @@ class AbsoluteMeans:
 
     def add(self, layer: NeuronLayer, values: Tensor) -> None:
         """Add one batch."""
-        sizes = values if layer.activation in NEVER_NEGATIVE else values.abs()
+        built_in = layer.counted is None
+        sizes = values if built_in and layer.activation in NEVER_NEGATIVE else values.abs()
         total = _per_row(sizes, layer.dim).sum(0, dtype=torch.float64)
         self._sums[layer.name] = self._sums[layer.name] + total if layer.name in self._sums else total
         self._counts[layer.name] = self._counts.get(layer.name, 0) + values.numel() // layer.size

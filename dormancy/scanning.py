@@ -114,7 +114,7 @@ def scan_probe(
         observations=probe.rows,
         warnings=(
             *_warnings(found, taus),
-            *_gate_warnings(graph),
+            *graph.warnings,
             *left_out,
             *(text for each in kept.values() for text in each.warnings),
         ),
@@ -261,7 +261,8 @@ def _unanswerable(name: str, preview: Probe, forgiven: Any) -> str | None:
 
 def _chosen(graph: NeuronGraph, pattern: str | None) -> NeuronGraph:
     if not len(graph):
-        raise NetworkError("no neurons found: the network has no nonlinearity between two weights")
+        reason = "; ".join(graph.warnings) or "the network has no nonlinearity between two weights"
+        raise NetworkError(f"no neurons found: {reason}")
     if pattern is None:
         return graph
     try:
@@ -270,7 +271,7 @@ def _chosen(graph: NeuronGraph, pattern: str | None) -> NeuronGraph:
         raise UsageError(f"{pattern!r} is not a regular expression: {error}") from error
     if not matching:
         raise UsageError(f"no layer matches {pattern!r}; layers: {', '.join(layer.name for layer in graph)}")
-    return NeuronGraph(matching)
+    return NeuronGraph(matching, graph.warnings)
 
 
 def _only(measurement: Measurement, graph: NeuronGraph) -> Measurement:
@@ -300,17 +301,6 @@ def _warnings(layers: Sequence[LayerScore], taus: Sequence[float]) -> list[str]:
             if (count := layer.on_the_line(tau))
         )
     return found
-
-
-def _gate_warnings(graph: NeuronGraph) -> Iterator[str]:
-    """Tell where a gate is scored although the product with what it gates may be what was meant."""
-    for layer in graph:
-        if layer.gates is not None:
-            yield (
-                f"layer {layer.name!r}: this {layer.activation} multiplies another branch and is scored itself; if the "
-                f"product is the activation, name it: --activation-at {layer.gates}=glu, activations="
-                f"{{{layer.gates!r}: 'glu'}}"
-            )
 
 
 def _named(activations: Mapping[str, str] | None) -> Iterator[Assumption]:

@@ -439,7 +439,7 @@ def _() -> tuple[nn.Module, Any]:
     return Functional(forward, **children), (torch.randn(7, 5), torch.randn(7, 2))
 
 
-@entry("gated-linear-unit", {"b": "multiplied with another branch"})
+@entry("gated-linear-unit")
 def _() -> tuple[nn.Module, Any]:
     def forward(m: Any, x: Tensor) -> Tensor:
         return m.c(m.a(x) * torch.sigmoid(m.b(x)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
@@ -21,7 +21,17 @@ from dormancy.graph.weights import ParameterIndex, WeightUse
 
 __all__ = ["assemble", "trace_neurons"]
 
-_GATES = frozenset({"sigmoid", "hardsigmoid"})
+_ATTENTION = ("softmax", "attention", "bmm", "mm", "matmul")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What one product with weights carries to one root of an activation."""
+
+    use: WeightUse
+    carried: Carried
+    root: int
 
 
 @final
@@ -32,18 +42,27 @@ class _Site:
     operation: Operation
     call: int
     counted: str | None
-    producers: list[tuple[WeightUse, Carried]] = field(default_factory=list)
+    producers: list[_Made] = field(default_factory=list)
     upstream: list[tuple[Operation, Carried]] = field(default_factory=list)
     readers: list[Arrival] = field(default_factory=list)
     siblings: list[Arrival] = field(default_factory=list)
-    gates: str | None = None
     is_result: bool = False
     feeds_result: bool = False
 
     @property
     def is_layer(self) -> bool:
-        """A nonlinearity between weights; one that no weight reads is an output squash, not a layer."""
-        return bool(self.upstream) and bool(self.readers)
+        """An activation between weights.
+
+        One that no weight reads is an output squash. One that is only read as a statistic, mixed with others, as the
+        squares behind a norm are, is a layer only if it is a nonlinearity by itself.
+        """
+        read = self.operation.built_in is not None or any(not each.carried.mixed for each in self.readers)
+        return bool(self.upstream) and bool(self.readers) and read
+
+    @property
+    def raw(self) -> list[_Made]:
+        """What weights make of it with no other activation in between."""
+        return [each for each in self.producers if not each.carried.crossed]
 
 
 def _varying_dims(labels: Tensor) -> list[int]:
@@ -73,8 +92,9 @@ def _one_column_each(labels: Tensor, dim: int, neurons: int) -> IntArray | None:
 def _neuron_dim(site: _Site) -> int:
     """Find the dimension that counts neurons: the one along which the producing rows differ, where that is known."""
     tensor = site.operation.outputs[0].tensor
-    for _, carried in site.producers:
-        if carried.labels is not None and len(varying := _varying_dims(carried.labels.expand(tensor.shape))) == 1:
+    for made in site.producers:
+        labels = made.carried.labels
+        if labels is not None and len(varying := _varying_dims(labels.expand(tensor.shape))) == 1:
             return varying[0]
     convolved = any(operation.name == "convolution" for operation, _ in site.upstream)
     return 1 if tensor.dim() == 4 or (tensor.dim() == 3 and convolved) else tensor.dim() - 1
@@ -105,6 +125,7 @@ class _Assembly:
         weights = [operation for operation in trace.operations if operation.kind is Kind.WEIGHT and operation.varying]
         self.uses = {operation.index: self.index.use(operation) for operation in weights}
         self.located = [use for use in self.uses.values() if use is not None]
+        self.journeys: dict[int, tuple[list[Arrival], dict[int, Carried]]] = {}
         for operation in weights:
             self._follow_weight(operation)
         for site in self.sites.values():
@@ -117,16 +138,19 @@ class _Assembly:
         arrivals, states = push(self.trace, origin, _channel_labels(origin.tensor.shape, dim), operation.index)
         if use is not None and use.bias is None:
             use = replace(use, bias=self._added_bias(states, operation))
+        self.journeys[operation.index] = arrivals, states
         siblings = [arrival for arrival in arrivals if not arrival.carried.crossed]
         feeds_result = any(number in states and not states[number].crossed for number in self.trace.results)
-        for arrival in arrivals:
-            site = self.sites.get(arrival.operation.index)
-            if site is not None:
+        for site in self.sites.values():
+            reached = [(root.number, states[root.number]) for root in site.operation.roots if root.number in states]
+            if reached:
                 site.siblings += siblings
                 site.feeds_result |= feeds_result
-                site.upstream.append((operation, arrival.carried))
+                if site.operation.roots == site.operation.outputs[:1]:  # named by the user, and its own beginning
+                    reached = [(root, replace(carried, crossed=carried.crossed - 1)) for root, carried in reached]
+                site.upstream += [(operation, carried) for _, carried in reached]
                 if use is not None:
-                    site.producers.append((use, arrival.carried))
+                    site.producers += [_Made(use, carried, root) for root, carried in reached]
 
     def _added_bias(self, states: dict[int, Carried], product: Operation) -> str | None:
         """Find a parameter that is added to the product, one element a row: its bias by another way."""
@@ -150,23 +174,14 @@ class _Assembly:
         arrivals, states = push(self.trace, value, labels, site.operation.index)
         site.readers = [arrival for arrival in arrivals if arrival.operation.kind is Kind.WEIGHT]
         site.is_result = any(number in states for number in self.trace.results)
-        if site.operation.activation in _GATES:
-            site.gates = self._gated_at(states, site.operation)
-
-    def _gated_at(self, states: dict[int, Carried], gate: Operation) -> str | None:
-        """Name the first product of this nonlinearity with a branch of its own."""
-        for operation in self.trace.operations[gate.index + 1 :]:
-            numbers = [value.number for value in operation.inputs]
-            met = any(number in states and states[number].crossed == 0 for number in numbers)
-            if operation.name == "mul" and met and any(n in self.trace.varying and n not in states for n in numbers):
-                return self.keys.get(operation.index)
-        return None
 
     def layers(self) -> Iterable[NeuronLayer]:
         names: Counter[str] = Counter()
         layers = [site for site in self.sites.values() if site.is_layer]
         feeders = Counter(
-            use.weight for site in layers for use, carried in site.producers if carried.labels is not None
+            weight
+            for site in layers
+            for weight in {made.use.weight for made in site.producers if made.carried.labels is not None}
         )
         for site in layers:
             name = self._name(site)
@@ -175,11 +190,41 @@ class _Assembly:
             yield self._layer(site, numbered, feeders, self._is_penultimate(site, layers))
 
     def _name(self, site: _Site) -> str:
-        clean = [use for use, carried in site.producers if carried.labels is not None and not carried.crossed]
+        clean = [made.use for made in site.raw if made.carried.labels is not None]
         if clean:
             return "+".join(dict.fromkeys(use.weight.removesuffix(".weight") for use in clean))
         module = site.operation.module
         return f"{module}.{site.operation.activation}" if module else f"{site.operation.activation}{site.call}"
+
+    def unplaced(self) -> Iterator[str]:
+        """Name the weights whose outputs pass something that is not affine, but no activation, before other weights."""
+        for number, (arrivals, states) in self.journeys.items():
+            sites = [self.sites.get(each.operation.index) for each in arrivals]
+            if any(site is not None and site.is_layer for site in sites):
+                continue
+            for arrival in arrivals:
+                culprit = self._culprit(number, arrival, states) if arrival.operation.kind is Kind.WEIGHT else None
+                if culprit is not None:
+                    use, key = self.uses[number], self.keys.get(culprit.index, culprit.name)
+                    weight = use.weight if use is not None else self.trace.operations[number].module
+                    yield (
+                        f"'{weight}': its outputs are no layer, for nothing is known about '{key}' behind it; if that "
+                        f"is the activation, name it: --activation-at {key}={culprit.name}, activations="
+                        f"{{{key!r}: {culprit.name!r}}}"
+                    )
+                    break
+
+    def _culprit(self, start: int, arrival: Arrival, states: Mapping[int, Carried]) -> Operation | None:
+        """Find the last operation on the way from a product to a weight that is neither affine nor a norm."""
+        for operation in reversed(self.trace.operations[start + 1 : arrival.operation.index]):
+            if operation.stale or not any(value.number in states for value in operation.inputs):
+                continue
+            if any(word in operation.name for word in _ATTENTION):
+                return None
+            pooled = operation.kind is Kind.MOVE and ("max" in operation.name)
+            if pooled or operation.kind in (Kind.UNKNOWN, Kind.ACTIVATION):
+                return operation
+        return None
 
     def _is_penultimate(self, site: _Site, layers: list[_Site]) -> bool:
         """Whether no weight that reads this layer feeds another one."""
@@ -206,31 +251,37 @@ class _Assembly:
             dim=dim,
             penultimate=penultimate,
             counted=site.counted,
-            gates=site.gates,
         )
 
     def _producers(self, site: _Site, dim: int, size: int) -> tuple[tuple[Producer, ...], str | None]:
         """Map neurons to weight rows, or tell why that cannot be done."""
         found: list[Producer] = []
-        located = {use.operation.index for use, _ in site.producers}
+        located = {made.use.operation.index for made in site.producers}
         for operation, carried in site.upstream:
             if operation.index not in located:
                 return (), f"the weights of '{operation.name}' in '{operation.module}' are not plain parameters"
             if carried.labels is None:
                 return (), carried.reason
-        made = np.zeros(size, dtype=np.int64)
-        for use, carried in site.producers:
-            assert carried.labels is not None
-            labels = carried.labels.expand(site.operation.outputs[0].tensor.shape)
-            rows = _one_column_each(labels, dim, use.outputs[1] - use.outputs[0])
-            if rows is None:
-                return (), f"its neurons are not rows of '{use.weight}'"
-            if (times := sum(use.shares_rows_with(other) for other in self.located)) > 1:
-                return (), f"its weights '{use.weight}' are used {times} times in one forward pass"
-            made += rows >= 0
-            found.append(Producer(use.weight, use.bias, np.where(rows < 0, -1, rows + use.outputs[0]), use.outputs_dim))
-        if (made != 1).any():
-            return (), "its neurons are not each made by one row of weights"
+        several = len(site.operation.roots) > 1
+        for root in site.operation.roots:
+            mine = [made for made in (site.raw if several else site.producers) if made.root == root.number]
+            times_made = np.zeros(size, dtype=np.int64)
+            for made in mine:
+                use = made.use
+                assert made.carried.labels is not None
+                labels = made.carried.labels.expand(site.operation.outputs[0].tensor.shape)
+                rows = _one_column_each(labels, dim, use.outputs[1] - use.outputs[0])
+                if rows is None:
+                    return (), f"its neurons are not rows of '{use.weight}'"
+                if (times := sum(use.shares_rows_with(other) for other in self.located)) > 1:
+                    return (), f"its weights '{use.weight}' are used {times} times in one forward pass"
+                times_made += rows >= 0
+                rows = np.where(rows < 0, -1, rows + use.outputs[0])
+                found.append(Producer(use.weight, use.bias, rows, use.outputs_dim))
+            if several and not mine:
+                return (), f"it also depends on values that no weight makes, at '{site.operation.name}'"
+            if (times_made != 1).any():
+                return (), "its neurons are not each made by one row of weights"
         return tuple(found), None
 
     def _elsewhere(self, site: _Site) -> str | None:
@@ -262,7 +313,7 @@ class _Assembly:
         return tuple(found), None
 
     def _caveats(self, site: _Site, producers: tuple[Producer, ...], feeders: Counter[str]) -> list[str]:
-        caveats = {f"{text} before its nonlinearity" for _, carried in site.producers for text in carried.caveats}
+        caveats = {f"{text} before its nonlinearity" for made in site.producers for text in made.carried.caveats}
         caveats |= {f"{text} behind its nonlinearity" for arrival in site.readers for text in arrival.carried.caveats}
         for arrival in site.readers:
             if arrival.carried.shifted:
@@ -277,7 +328,8 @@ class _Assembly:
 
 def assemble(trace: Trace) -> NeuronGraph:
     """Build the graph of a recorded pass."""
-    return NeuronGraph(tuple(_Assembly(trace).layers()))
+    assembly = _Assembly(trace)
+    return NeuronGraph(tuple(assembly.layers()), tuple(assembly.unplaced()))
 
 
 def trace_neurons(model: nn.Module, inputs: Any, activations: Mapping[str, str] | None = None) -> NeuronGraph:

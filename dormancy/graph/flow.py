@@ -15,15 +15,14 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
-from dormancy.graph.ops import Kind, aten, weight_arguments
+from dormancy.graph.behaviour import replay
+from dormancy.graph.ops import Kind, aten, kind_of, weight_arguments
 from dormancy.graph.trace import Operation, Trace, Value
 
 __all__ = ["Arrival", "Carried", "push"]
 
 _JOINING = (aten.cat, aten.stack)
-_VIEWING = (aten.view, aten._unsafe_view, aten._reshape_alias)
 _KEY_SEEDS = (11, 13)
 
 
@@ -34,7 +33,8 @@ class Carried:
 
     `labels` has the shape of the value (float64, see above); None when `reason` tells why they were lost.
     `caveats` are the ways in which neurons of the origin already touched one another. `shifted` names the operation
-    after which a silent neuron no longer sends zero.
+    after which a silent neuron no longer sends zero. `crossed` counts the activations on the way; `mixed` tells that
+    labels were lost because values left their positions, not because something else was added to them.
     """
 
     labels: Tensor | None
@@ -42,6 +42,7 @@ class Carried:
     caveats: frozenset[str] = frozenset()
     shifted: str | None = None
     crossed: int = 0
+    mixed: bool = False
 
 
 @final
@@ -62,18 +63,6 @@ def _keys(labels: Tensor, foreign: int, seed: int) -> Tensor:
     return table[labels.long()]
 
 
-def _replay(operation: Operation, substitute: Callable[[Value], Any]) -> list[Tensor]:
-    """Run the operation again with some of its tensors replaced."""
-    arguments, keywords = tree_map(
-        lambda leaf: substitute(leaf) if isinstance(leaf, Value) else leaf,
-        (operation.arguments, dict(operation.keywords)),
-    )
-    # Labels need not lie in memory as the recorded tensor did, so a view is taken as the reshape it stands for.
-    viewing = operation.overload.overloadpacket in _VIEWING
-    result = aten.reshape(*arguments[:2]) if viewing else operation.overload(*arguments, **keywords)
-    return [leaf for leaf in torch.utils._pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
-
-
 def _moved(operation: Operation, carried: Mapping[int, Carried], foreign: int) -> list[Tensor | None]:
     """Push labels through an operation that moves elements; None where keys show that neurons were mixed."""
 
@@ -88,10 +77,10 @@ def _moved(operation: Operation, carried: Mapping[int, Carried], foreign: int) -
 
         return value
 
-    moved = _replay(operation, substitute(lambda labels: labels.clone()))
+    moved = replay(operation, substitute(lambda labels: labels.clone()))
     results: list[Tensor | None] = [*moved]
     for seed in _KEY_SEEDS:
-        checks = _replay(operation, substitute(partial(_keys, foreign=foreign, seed=seed)))
+        checks = replay(operation, substitute(partial(_keys, foreign=foreign, seed=seed)))
         for index, (labels, check) in enumerate(zip(moved, checks, strict=True)):
             rounded = labels.round()
             if not labels.is_floating_point() or not _agree(labels, rounded, check, foreign, seed):
@@ -113,7 +102,7 @@ def _sends_zero(operation: Operation, carried: Mapping[int, Carried], labels: Te
     def substitute(leaf: Value) -> Tensor:
         return torch.zeros_like(leaf.tensor) if leaf.number in carried else leaf.tensor.clone()
 
-    result = _replay(operation, substitute)[0]
+    result = replay(operation, substitute)[0]
     return bool((result.cpu()[(labels > 0) & (labels < foreign)] == 0).all())
 
 
@@ -163,24 +152,34 @@ class _Push:
         shifted = next((state.shifted for state in carried.values() if state.shifted), None)
         crossed = max(state.crossed for state in carried.values())
         base = Carried(None, None, caveats, shifted, crossed + (operation.kind is Kind.ACTIVATION))
-        lost = next((state.reason for state in carried.values() if state.labels is None), None)
+        kind = operation.kind
+        if kind is Kind.ACTIVATION and operation.roots == operation.outputs[:1]:
+            kind = kind_of(operation.overload, operation.arguments)  # named by the user, such as a maximum over rows
+        lost = next((state for state in carried.values() if state.labels is None), None)
         if lost is not None:
-            after = [replace(base, reason=lost)] * len(operation.outputs)
-        elif operation.kind is Kind.MOVE:
+            mixed = any(state.mixed for state in carried.values()) or self._sums_up(operation, carried)
+            after = [replace(base, reason=lost.reason, mixed=mixed)] * len(operation.outputs)
+        elif kind is Kind.MOVE:
             after = self._through_move(operation, carried, base)
-        elif operation.kind is Kind.NORM:
+        elif kind is Kind.NORM:
             after = self._through_norm(operation, carried, base)
-        elif operation.kind in (Kind.POINTWISE, Kind.ACTIVATION):
+        elif kind in (Kind.POINTWISE, Kind.ACTIVATION):
             after = [self._through_pointwise(operation, carried, base)] * len(operation.outputs)
         else:
-            after = [replace(base, reason=f"nothing is known about operation '{operation.name}'")] * len(
-                operation.outputs
-            )
+            reason, mixed = f"nothing is known about operation '{operation.name}'", self._sums_up(operation, carried)
+            after = [replace(base, reason=reason, mixed=mixed)] * len(operation.outputs)
         for value, state in zip(operation.outputs, after, strict=True):
             self.states[value.number] = state
 
+    def _sums_up(self, operation: Operation, carried: Mapping[int, Carried]) -> bool:
+        """Whether an operation makes one number of all neurons, as the mean of a norm does."""
+        before = max((value.tensor.numel() for value in operation.inputs if value.number in carried), default=0)
+        shapes = [value.tensor.shape for value in operation.outputs]
+        return all(shape.numel() < before and self.foreign - 1 not in shape for shape in shapes)
+
     def _through_move(self, operation: Operation, carried: Mapping[int, Carried], base: Carried) -> list[Carried]:
-        mixed = replace(base, reason=f"neurons are mixed at '{operation.name}'")
+        reason, statistic = f"neurons are mixed at '{operation.name}'", self._sums_up(operation, carried)
+        mixed = replace(base, reason=reason, mixed=statistic)
         moved = _moved(operation, carried, self.foreign)
         return [mixed if labels is None else replace(base, labels=labels) for labels in moved]
 
@@ -189,7 +188,7 @@ class _Push:
         label = {"native_layer_norm": "LayerNorm", "native_group_norm": "GroupNorm"}.get(operation.name, "RMSNorm")
         state = next(iter(carried.values()))
         caveats = base.caveats | {f"normalised together by {label}"}
-        lost = replace(base, reason=f"a statistic of '{operation.name}' mixes neurons")
+        lost = replace(base, reason=f"a statistic of '{operation.name}' mixes neurons", mixed=True)
         return [replace(base, labels=state.labels, caveats=caveats)] + [lost] * (len(operation.outputs) - 1)
 
     def _through_pointwise(self, operation: Operation, carried: Mapping[int, Carried], base: Carried) -> Carried:

@@ -1,9 +1,4 @@
-"""Nonlinearities that are written out: recognised where that is certain, and otherwise named by the user.
-
-``x * sigmoid(x)`` is SiLU, and its neurons are the products, not the sigmoids. Any product of a value with a function
-of that very value is a nonlinearity of it, element by element, whatever the function: that much is certain from the
-recorded pass. Where the two factors come from different weights (a gated linear unit) only the user knows.
-"""
+"""Mark the activations of a recorded pass: those that `dormancy.graph.regions` finds, and those that the user names."""
 
 from __future__ import annotations
 
@@ -14,35 +9,37 @@ from typing import TypeAlias
 
 from dormancy.errors import UsageError
 from dormancy.graph.ops import Kind
-from dormancy.graph.trace import Operation, Trace, Value
+from dormancy.graph.regions import Site, find_sites, with_probed_kinds
+from dormancy.graph.trace import Operation, Trace
 from dormancy.registry import nearest
 
 __all__ = ["operation_keys", "with_activations"]
 
 Names: TypeAlias = "dict[int, str]"
-_KNOWN = {("sigmoid",): "silu", ("softplus", "tanh"): "mish"}
 
 
 def with_activations(trace: Trace, named: Mapping[str, str]) -> Trace:
-    """Return the trace with its written-out nonlinearities as such; `named` are those of the user.
+    """Return the trace with its activations marked as such, whatever wrote them; `named` are those of the user.
 
     A key of `named` is a module ("net.act": what it returns) or an operation in a module ("net.mul", "mul#2" for the
-    second one of that name; without a number: each), a value the name of the activation. Nonlinearities that serve
-    nothing but such a one are layers no longer. Raises `UsageError` for a key that names nothing in the pass.
+    second one of that name; without a number: each), a value the name of the activation. Activations that serve nothing
+    but such a one are layers no longer. Raises `UsageError` for a key that names nothing in the pass.
     """
-    found = _recognised(trace)
+    trace = with_probed_kinds(trace)
+    chosen: Names = {}
     for key, name in named.items():
-        found |= dict.fromkeys(_meant(trace, key), name)
-    if not found:
-        return trace
-    inner = {index for product in found for index in _serving(trace, product)} - set(found)
-    return replace(trace, operations=tuple(_reclassified(operation, found, inner) for operation in trace.operations))
+        chosen |= dict.fromkeys(_meant(trace, key), name)
+    sites = find_sites(trace, chosen)
+    inner = {index for each in chosen for index in _serving(trace, each)} - set(chosen)
+    sites = {index: site for index, site in sites.items() if index not in inner}
+    return replace(trace, operations=tuple(_marked(operation, sites) for operation in trace.operations))
 
 
-def _reclassified(operation: Operation, found: Names, inner: set[int]) -> Operation:
-    if operation.index in found:
-        return replace(operation, kind=Kind.ACTIVATION, named=found[operation.index])
-    return replace(operation, kind=Kind.POINTWISE) if operation.index in inner else operation
+def _marked(operation: Operation, sites: Mapping[int, Site]) -> Operation:
+    site = sites.get(operation.index)
+    if site is not None:
+        return replace(operation, kind=Kind.ACTIVATION, named=site.name, roots=site.roots)
+    return replace(operation, kind=Kind.POINTWISE) if operation.kind is Kind.ACTIVATION else operation
 
 
 def operation_keys(operations: Sequence[Operation]) -> Names:
@@ -85,64 +82,13 @@ def _consumers(trace: Trace) -> dict[int, list[int]]:
     return found
 
 
-def _serving(trace: Trace, product: int) -> set[int]:
-    """Find the nonlinearities whose values go into one operation and nowhere else, weights not passed."""
-    consumers, inside, found = _consumers(trace), {product}, set[int]()
-    for operation in reversed(trace.operations[:product]):
+def _serving(trace: Trace, last: int) -> set[int]:
+    """Find the operations whose values go into one operation and nowhere else, weights not passed."""
+    consumers, inside = _consumers(trace), {last}
+    for operation in reversed(trace.operations[:last]):
         outputs = [value.number for value in operation.outputs]
         users = [index for number in outputs for index in consumers.get(number, ())]
-        elementwise = operation.kind in (Kind.ACTIVATION, Kind.POINTWISE)
+        elementwise = operation.kind in (Kind.ACTIVATION, Kind.POINTWISE, Kind.MOVE)
         if elementwise and users and set(users) <= inside and not trace.results.intersection(outputs):
             inside.add(operation.index)
-            if operation.kind is Kind.ACTIVATION:
-                found.add(operation.index)
-    return found
-
-
-def _recognised(trace: Trace) -> Names:
-    """Find products of a value with a nonlinear function of that value."""
-    makers = {value.number: operation for operation in trace.operations for value in operation.outputs}
-    found: Names = {}
-    for operation in trace.operations:
-        factors = {value.number: value for value in operation.inputs if value.number in trace.varying}
-        if operation.name != "mul" or operation.kind is not Kind.POINTWISE or len(factors) != 2:
-            continue
-        first, second = factors.values()
-        name = _self_gated(trace, makers, first, second) or _self_gated(trace, makers, second, first)
-        if name and _serving(trace, operation.index):
-            found[operation.index] = name
-    return found
-
-
-def _self_gated(trace: Trace, makers: Mapping[int, Operation], plain: Value, gate: Value) -> str | None:
-    """Name the nonlinearity that is `plain` times `gate`; None unless the gate is a function of the other factor."""
-    straight, bent = _ancestry(trace, makers, plain), _ancestry(trace, makers, gate)
-    if any(operation.kind is Kind.ACTIVATION for operation in straight.values() if operation):
-        return None
-    common = next((number for number in bent if number in straight), None)
-    if common is None:
-        return None
-    way = list(bent.values())[: list(bent).index(common)]
-    names = tuple(
-        str(operation.activation) for operation in way[::-1] if operation and operation.kind is Kind.ACTIVATION
-    )
-    if not names:
-        return None
-    direct = len(way) == len(names) and common == plain.number
-    return _KNOWN.get(names, f"gated {names[-1]}") if direct else _scaled(names)
-
-
-def _scaled(names: tuple[str, ...]) -> str:
-    return "swish" if names == ("sigmoid",) else f"gated {names[-1]}"
-
-
-def _ancestry(trace: Trace, makers: Mapping[int, Operation], value: Value) -> dict[int, Operation | None]:
-    """Walk back while each value is an element-by-element function of one other: value to the operation behind it."""
-    found: dict[int, Operation | None] = {}
-    while True:
-        maker = makers.get(value.number)
-        found[value.number] = maker if maker and maker.kind in (Kind.ACTIVATION, Kind.POINTWISE) else None
-        before = [each for each in maker.inputs if each.number in trace.varying] if maker else []
-        if found[value.number] is None or len(before) != 1 or before[0].tensor.shape != value.tensor.shape:
-            return found
-        value = before[0]
+    return inside

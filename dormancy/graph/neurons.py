@@ -66,8 +66,7 @@ class NeuronLayer:
     scoring always works. `caveat` says why they would also move live neurons. Both are sentences without a full stop.
     `call` is the position of the nonlinearity among the traced operations of one forward pass; `dim` the dimension of
     its output that counts neurons; for a nonlinearity that is written out, `counted` names its last operation ("mul")
-    and `call` counts those. A `penultimate` layer is read by nothing but output layers. `gates` is set where the layer
-    multiplies another branch: the key by which that product can be named as an activation (see `trace_neurons`).
+    and `call` counts those. A `penultimate` layer is read by nothing but output layers.
     """
 
     name: str
@@ -81,7 +80,6 @@ class NeuronLayer:
     dim: int
     penultimate: bool
     counted: str | None = None
-    gates: str | None = None
 
     @property
     def rewritable(self) -> bool:
@@ -92,9 +90,13 @@ class NeuronLayer:
 @final
 @dataclass(frozen=True, eq=False)
 class NeuronGraph:
-    """All neuron layers of a network, in the order of the forward pass."""
+    """All neuron layers of a network, in the order of the forward pass.
+
+    `warnings` tell of what could not be placed: one sentence for each weight whose outputs may be a layer, and are not.
+    """
 
     layers: tuple[NeuronLayer, ...]
+    warnings: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[NeuronLayer]:
         return iter(self.layers)

@@ -45,7 +45,10 @@ class Value:
 @final
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """One call. Tensors in `arguments` are replaced by their `Value`; `module` is the module it was called in."""
+    """One call. Tensors in `arguments` are replaced by their `Value`; `module` is the module it was called in.
+
+    An activation has a name and `roots`: the values that it is an element-by-element function of.
+    """
 
     index: int
     overload: Any
@@ -58,6 +61,7 @@ class Operation:
     varying: bool
     stale: bool = False
     named: str | None = None
+    roots: tuple[Value, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,7 +70,7 @@ class Operation:
 
     @property
     def activation(self) -> str | None:
-        """The name of the nonlinearity, if it is one; see `dormancy.graph.manual` for those that are written out."""
+        """The name of the nonlinearity, if it is one; see `dormancy.graph.regions`."""
         return self.named or self.built_in
 
     @property
