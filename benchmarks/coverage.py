@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dormancy.metrics.dormant import normalised_scores
 from dormancy.metrics.uncertainty import reflected, resolves, scores_of_copies, share_interval
-from dormancy.resampling import REPLICATES
+from dormancy.probing.bootstrap import REPLICATES
 from dormancy.stats import poisson_weights
 
 Floats = NDArray[np.float64]

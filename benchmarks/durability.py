@@ -83,7 +83,7 @@ class Killer:
         """Put a counter before every operation that changes what is on the disk, and after every agent step."""
         for name in self.HOOKED:
             setattr(os, name, self._counted(name, getattr(os, name)))
-        from dormancy_agents.journal import Journal
+        from dormancy_agents.training.journal import Journal
 
         stepped = Journal.stepped
 

@@ -20,7 +20,7 @@ from dormancy.graph import call_model, undisturbed
 from dormancy.io import ReplaySample
 from dormancy.metrics import METRICS
 from dormancy.networks import NatureNetwork
-from dormancy.probe import Probe
+from dormancy.probing.probe import Probe
 
 # It trains ten copies whatever the size of the sample: a multiple of one pass would say little, so it is timed once.
 TIMED_ONCE = ("probe",)

@@ -35,7 +35,7 @@ from dormancy.pruning import (
     random_neurons,
     strongest_neurons,
 )
-from dormancy_cli.returns import Returns, environment_config, play
+from dormancy_agents.acting.paired_returns import Returns, environment_config, play
 
 RUNS = (Path("fixtures/breakout-dqn"), Path("fixtures/breakout-redo"))
 TAUS = (0.0, 0.1)

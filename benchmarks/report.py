@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from dormancy.report import render_html
-from dormancy.result import DormancyScan, LayerScore
-from dormancy.series import DormancySeries
+from dormancy.scanning.result import DormancyScan, LayerScore
+from dormancy.scanning.series import DormancySeries
 
 LAYERS = {"conv1": 200, "conv2": 800, "fc1": 4000}
 CHECKPOINTS = 500

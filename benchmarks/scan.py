@@ -100,8 +100,8 @@ def hook_recipe(model: Any, observations: np.ndarray) -> None:
 def task(kind: str, folder: Path, network: str) -> Callable[[], object]:
     """Load what is not to be timed and return what is."""
     from dormancy.io import open_sample
-    from dormancy.io.slabs import slabs
-    from dormancy.scanning import scan
+    from dormancy.io.arrays.prefetch import slabs
+    from dormancy.scanning.scanner import scan
 
     model = build(network)
     if kind.endswith("-h5"):
@@ -130,7 +130,7 @@ def worker(kind: str, folder: Path, network: str) -> None:
     """Time one measure and print seconds, processor seconds and the peak memory that it added, in MB."""
     run = task(kind, folder, network)
     if kind.startswith("scan") or kind == "scores":
-        from dormancy.scanning import scan
+        from dormancy.scanning.scanner import scan
 
         scan(build(network), np.load(folder / "observations.npy", mmap_mode="r")[:64])  # imports and caches
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

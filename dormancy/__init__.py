@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from dormancy.errors import DormancyError
     from dormancy.graph import NeuronGraph, NeuronLayer
     from dormancy.io import Checkpoint, ReplaySample
-    from dormancy.monitor import Monitor
     from dormancy.pruning import PrunedCheckpoint, PruneDormant, PrunePlan, plan_pruning, prune, prune_checkpoint
     from dormancy.recycle import RecyclePlan, RecycleReport, ReDo, apply_plan
-    from dormancy.result import DormancyScan, LayerScore
-    from dormancy.scanning import scan, scan_checkpoint
-    from dormancy.series import DormancySeries
+    from dormancy.scanning.monitor import Monitor
+    from dormancy.scanning.result import DormancyScan, LayerScore
+    from dormancy.scanning.scanner import scan, scan_checkpoint
+    from dormancy.scanning.series import DormancySeries
 
 __version__ = "0.1.0"
 
@@ -49,10 +49,10 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "dormancy.io",
     "DormancyError": "dormancy.errors",
-    "DormancyScan": "dormancy.result",
-    "DormancySeries": "dormancy.series",
-    "LayerScore": "dormancy.result",
-    "Monitor": "dormancy.monitor",
+    "DormancyScan": "dormancy.scanning.result",
+    "DormancySeries": "dormancy.scanning.series",
+    "LayerScore": "dormancy.scanning.result",
+    "Monitor": "dormancy.scanning.monitor",
     "NeuronGraph": "dormancy.graph",
     "NeuronLayer": "dormancy.graph",
     "PruneDormant": "dormancy.pruning",
@@ -66,8 +66,8 @@ _HOMES = {
     "plan_pruning": "dormancy.pruning",
     "prune": "dormancy.pruning",
     "prune_checkpoint": "dormancy.pruning",
-    "scan": "dormancy.scanning",
-    "scan_checkpoint": "dormancy.scanning",
+    "scan": "dormancy.scanning.scanner",
+    "scan_checkpoint": "dormancy.scanning.scanner",
 }
 
 

@@ -28,9 +28,9 @@ from dormancy.io import Checkpoint, ReplaySample
 from dormancy.networks import NetworkSpec
 from dormancy_agents.config import SACConfig
 from dormancy_agents.envs import make_continuous
-from dormancy_agents.evaluation import play
-from dormancy_agents.measure import build_twin, dormancy_row, scan_parameters
-from dormancy_agents.runlog import RunFolder, versions
+from dormancy_agents.run_folder.folder import RunFolder, versions
+from dormancy_agents.training.evaluation import play
+from dormancy_agents.training.measurements import build_twin, dormancy_row, scan_parameters
 
 SHARED: dict[str, Any] = {
     "agent_steps": 60_000,

@@ -6,11 +6,11 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-import dormancy_agents.dqn as page
+import dormancy_agents.algorithms.dqn.agent as page
 from dormancy_agents.config import DQNConfig
 from dormancy_agents.envs import RecordedEnvironment
-from dormancy_agents.interventions import _Recycling
-from dormancy_agents.journal import Journal
+from dormancy_agents.training.interventions import _Recycling
+from dormancy_agents.training.journal import Journal
 from training.dqn_ours import configuration
 from training.duel import Row
 from training.gate import Clock, Gate

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-import dormancy_agents.dqn as page
+import dormancy_agents.algorithms.dqn.agent as page
 from dormancy.networks import NatureNetwork
 from dormancy_agents.config import DQNConfig, dqn_config
+from dormancy_agents.config.files import read_settings
 from dormancy_agents.envs import RecordedEnvironment
-from dormancy_agents.interventions import _Recycling
-from dormancy_agents.journal import Journal
-from dormancy_agents.replay import Replay
-from dormancy_agents.settings import read_settings
+from dormancy_agents.replay.buffer import Replay
+from dormancy_agents.training.interventions import _Recycling
+from dormancy_agents.training.journal import Journal
 from training.gate import Clock, Gate
 from training.options import Options
 

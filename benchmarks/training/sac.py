@@ -69,9 +69,9 @@ class OurSAC:
     name = "dormancy"
 
     def __init__(self, env_id: str, threads: int, warmup: int, stack: ExitStack) -> None:
+        from dormancy_agents.algorithms.sac.agent import SAC
         from dormancy_agents.config import SACConfig
-        from dormancy_agents.sac import SAC
-        from dormancy_agents.session import Session
+        from dormancy_agents.training.session import Session
 
         standard: dict[str, Any] = {"adam_epsilon": 1e-8, "target_entropy_per_action": -1.0, "reward_scale": 1.0}
         config = SACConfig(env_id, agent_steps=100_000, warmup_agent_steps=warmup, threads=threads, **standard)
@@ -92,7 +92,7 @@ class OurSAC:
             watch.watch(*place)
 
     def advance(self, steps: int) -> None:
-        """Do what the loop of `dormancy_agents.sac.train` does."""
+        """Do what the loop of `dormancy_agents.algorithms.sac.agent.train` does."""
         agent, journal = self.agent, self.session.journal
         for _ in range(steps):
             action = agent.act(self.observation)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from dormancy import __version__
-from dormancy_cli.jsonable import as_json
-from dormancy_cli.options import one_of
+from dormancy.text.jsonable import as_json
+from dormancy_cli.shared.options import one_of
 
 __all__ = ["env", "environment"]
 

@@ -15,8 +15,13 @@ import typer
 
 from dormancy import __version__
 from dormancy.errors import DormancyError
-from dormancy_cli import env, inspect, prune, recycle, report, sample, scan, train
-from dormancy_cli.text import printable
+from dormancy_cli import env, recycle, sample
+from dormancy_cli.inspect import command as inspect
+from dormancy_cli.prune import command as prune
+from dormancy_cli.report import command as report
+from dormancy_cli.scan import command as scan
+from dormancy_cli.shared.text import printable
+from dormancy_cli.train import command as train
 
 __all__ = ["app", "main", "run"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dormancy_cli import options
-from dormancy_cli.output import Reporter, refuse_overwrite, render, result_console, write_result
+from dormancy_cli.shared import options
+from dormancy_cli.shared.console import Reporter, refuse_overwrite, render, result_console, write_result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,8 +86,8 @@ def _give(found: RecycledCheckpoint, format: str) -> None:
 def _draw(console: Console, found: RecycledCheckpoint) -> None:
     from rich.text import Text
 
-    from dormancy_cli.tables import new_table
-    from dormancy_cli.text import counted, grouped, number, percent, printable
+    from dormancy_cli.scan.tables import new_table
+    from dormancy_cli.shared.text import counted, grouped, number, percent, printable
 
     plan = found.plan
     console.print(Text(printable(found.source.path if found.source else "network"), style="bold"))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 import typer
 
 from dormancy.errors import UsageError
-from dormancy_cli import options
-from dormancy_cli.output import Reporter, refuse_overwrite
-from dormancy_cli.text import counted
+from dormancy_cli.shared import options
+from dormancy_cli.shared.console import Reporter, refuse_overwrite
+from dormancy_cli.shared.text import counted
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -81,10 +81,10 @@ def _opened(
     source: Path | None, collecting: _Collecting, *, rows: int | None, seed: int, frame_stack: int | None
 ) -> AbstractContextManager[ReplaySample]:
     if source is not None:
-        from dormancy.io.foreign_samples import open_picked
+        from dormancy.io.samples.load import open_picked
 
         return open_picked(source, rows, seed, frame_stack=frame_stack)
-    from dormancy_agents.collect import collect_sample
+    from dormancy_agents.acting.sample import collect_sample
 
     acting: dict[str, Any] = {"seed": seed, "epsilon": collecting.epsilon}
     return nullcontext(collect_sample(str(collecting.env), collecting.policy, rows=rows or DEFAULT_ROWS, **acting))

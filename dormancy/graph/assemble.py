@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dormancy.errors import UsageError
+from dormancy.graph.custom_activations import operation_keys, with_activations
 from dormancy.graph.flow import Arrival, Carried, push
-from dormancy.graph.manual import operation_keys, with_activations
 from dormancy.graph.neurons import IntArray, NeuronGraph, NeuronLayer, Producer, Reader
 from dormancy.graph.ops import Kind
 from dormancy.graph.trace import Operation, Trace, counted_calls, record

@@ -1,17 +1,17 @@
 """Files in, plain data out: a file is data, never code."""
 
-from dormancy.io.checkpoint import Assumption, Checkpoint, Source
+from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint, Source
+from dormancy.io.checkpoints.contents import NetworkFound, Survey, survey_checkpoint
+from dormancy.io.checkpoints.formats.native import save_checkpoint
+from dormancy.io.checkpoints.hints import Hints
+from dormancy.io.checkpoints.load import load_checkpoint
 from dormancy.io.files import atomic_path, printable, require_regular_file, sha256_file
-from dormancy.io.folders import find_sample, list_checkpoints, list_runs
-from dormancy.io.foreign_samples import open_foreign_sample
-from dormancy.io.hdf5 import open_sample
-from dormancy.io.hdf5_write import save_sample
-from dormancy.io.hints import Hints
-from dormancy.io.native import save_checkpoint
-from dormancy.io.readers import load_checkpoint
-from dormancy.io.sample import ObservationArray, ReplaySample
-from dormancy.io.survey import NetworkFound, Survey, survey_checkpoint
-from dormancy.io.training import Evaluation, TrainingRecord, read_training
+from dormancy.io.runs.layout import find_sample, list_checkpoints, list_runs
+from dormancy.io.runs.record import Evaluation, TrainingRecord, read_training
+from dormancy.io.samples.formats.native import open_sample
+from dormancy.io.samples.load import open_foreign_sample
+from dormancy.io.samples.sample import ObservationArray, ReplaySample
+from dormancy.io.samples.save import save_sample
 
 __all__ = [
     "Assumption",

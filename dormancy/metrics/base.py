@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dormancy.registry import Registry
 
 if TYPE_CHECKING:
-    from dormancy.probe import Probe
+    from dormancy.probing.probe import Probe
 
 __all__ = ["METRICS", "FloatArray", "Measurement", "Metric", "metric"]
 

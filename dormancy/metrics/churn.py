@@ -13,7 +13,7 @@ from dormancy.errors import ReferenceUnfit
 from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
 from dormancy.metrics.base import FloatArray, Measurement, metric
-from dormancy.probe import Probe
+from dormancy.probing.probe import Probe
 
 __all__ = ["Churn", "output_churn"]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dormancy.errors import UsageError
 from dormancy.metrics.base import FloatArray, Measurement, metric
-from dormancy.probe import Probe
+from dormancy.probing.probe import Probe
 
 __all__ = ["dormancy_scores", "measure_scores", "normalised_scores"]
 

@@ -7,10 +7,10 @@ from typing import Any, final
 
 from torch import Tensor
 
-from dormancy.activations import Capture, row_count
 from dormancy.graph import NeuronLayer, call_model, undisturbed
 from dormancy.metrics.base import Measurement, metric
-from dormancy.probe import Probe
+from dormancy.probing.capture import Capture, row_count
+from dormancy.probing.probe import Probe
 
 __all__ = ["feature_products", "measure_dr3", "measure_feature_norm"]
 

@@ -12,7 +12,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from dormancy.errors import NetworkError
-from dormancy.gradients import (
+from dormancy.graph import call_model, undisturbed
+from dormancy.graph.ops import tensors_in
+from dormancy.metrics.base import FloatArray, Measurement, metric
+from dormancy.metrics.dormant import normalised_scores
+from dormancy.metrics.units import share_per_layer
+from dormancy.probing.gradients import (
     GAMMA,
     GradientSizes,
     Loss,
@@ -22,12 +27,7 @@ from dormancy.gradients import (
     row_gradient_products,
     td_loss,
 )
-from dormancy.graph import call_model, undisturbed
-from dormancy.graph.ops import tensors_in
-from dormancy.metrics.base import FloatArray, Measurement, metric
-from dormancy.metrics.dormant import normalised_scores
-from dormancy.metrics.units import share_per_layer
-from dormancy.probe import Probe
+from dormancy.probing.probe import Probe
 
 __all__ = ["covariance", "loss_name"]
 

@@ -19,7 +19,7 @@ from dormancy.errors import NetworkError
 from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
 from dormancy.metrics.base import FloatArray, Measurement, metric
-from dormancy.probe import Probe
+from dormancy.probing.probe import Probe
 from dormancy.stats import Interval
 
 __all__ = ["log_ratio_interval", "random_targets"]

@@ -13,8 +13,8 @@ from dormancy.errors import UsageError
 from dormancy.metrics.base import FloatArray, Measurement, metric
 from dormancy.metrics.dormant import normalised_scores
 from dormancy.metrics.overlap import BoolArray
-from dormancy.probe import Probe
-from dormancy.resampling import SUBSETS
+from dormancy.probing.bootstrap import SUBSETS
+from dormancy.probing.probe import Probe
 from dormancy.stats import Interval, percentile_interval
 
 __all__ = [

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dormancy.collectors import SATURATED, Counts
 from dormancy.metrics.base import FloatArray, Measurement, metric
 from dormancy.metrics.dormant import normalised_scores
 from dormancy.metrics.overlap import BoolArray
-from dormancy.probe import Probe
+from dormancy.probing.collectors import SATURATED, Counts
+from dormancy.probing.probe import Probe
 
 __all__ = ["LINEAR_SHARE", "STILL", "dead_units", "share_per_layer"]
 

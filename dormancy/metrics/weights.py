@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dormancy.errors import ReferenceUnfit
 from dormancy.metrics.base import Measurement, metric
-from dormancy.probe import Probe
+from dormancy.probing.probe import Probe
 
 __all__ = ["parameter_norm", "weight_drift"]
 

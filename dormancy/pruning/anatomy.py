@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from dormancy.graph import IntArray, NeuronGraph, NeuronLayer, Producer
 from dormancy.graph.assemble import assemble
+from dormancy.graph.custom_activations import with_activations
 from dormancy.graph.flow import Arrival, Carried, push
-from dormancy.graph.manual import with_activations
 from dormancy.graph.ops import Kind
 from dormancy.graph.trace import Operation, Trace, Value, counted_calls, record
 from dormancy.graph.weights import ParameterIndex, WeightUse
-from dormancy.pruning.companions import Slice, owners_of
+from dormancy.pruning.coupled_parameters import Slice, owners_of
 
 __all__ = ["Anatomy", "LayerAnatomy", "dissect"]
 

@@ -7,8 +7,8 @@ from typing import Any, final
 
 import numpy as np
 
+from dormancy.edits.output_change import OutputChange
 from dormancy.pruning.cost import Cost
-from dormancy.pruning.outputs import OutputChange
 
 __all__ = ["Controls", "HeldOut", "PruneEffect"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from dormancy.metrics.overlap import BoolArray
-from dormancy.result import DormancyScan
-from dormancy.scanning import checked_taus
+from dormancy.scanning.result import DormancyScan
+from dormancy.scanning.scanner import checked_taus
 
 __all__ = ["dormant_neurons", "random_neurons", "strongest_neurons"]
 

@@ -8,11 +8,11 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from dormancy.edits.scores import Inputs, eagerly
 from dormancy.errors import NetworkError
 from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
-from dormancy.recycle.edits import RecyclePlan, edited_parameters
-from dormancy.recycle.scores import Inputs, eagerly
+from dormancy.recycle.plan import RecyclePlan, edited_parameters
 
 __all__ = ["Effect", "effect_of"]
 

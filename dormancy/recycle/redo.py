@@ -9,20 +9,20 @@ from typing import Any, final, get_args
 import numpy as np
 from torch import nn
 
+from dormancy.edits.optimizer_state import OptimizerPolicy, Policy
+from dormancy.edits.scores import Inputs, Score, absolute_means, contributions, deviations, normalised
 from dormancy.errors import UsageError
 from dormancy.graph import NeuronGraph
 from dormancy.metrics import FloatArray
 from dormancy.metrics.overlap import BoolArray
-from dormancy.recycle.adaptive import AdaptiveTau
-from dormancy.recycle.base import RECYCLERS, Loss, Period, RecycleReport
-from dormancy.recycle.edits import RecyclePlan
-from dormancy.recycle.optimizer import OptimizerPolicy, Policy
-from dormancy.recycle.planning import Incoming, Outgoing, Rewrite
-from dormancy.recycle.scores import Inputs, Score, absolute_means, contributions, deviations, normalised
+from dormancy.recycle.adaptive_tau import AdaptiveTau
+from dormancy.recycle.plan import RecyclePlan
+from dormancy.recycle.planner import Incoming, Outgoing, Rewrite
+from dormancy.recycle.recycler import RECYCLERS, Loss, Period, RecycleReport
 from dormancy.recycle.selection import Rule, Scheduled, Selection, Threshold
-from dormancy.recycle.semantics import SEMANTICS, Semantics
+from dormancy.recycle.variants import SEMANTICS, Semantics
 from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy, uncompiled
-from dormancy.scanning import NEVER_ZERO
+from dormancy.scanning.scanner import NEVER_ZERO
 
 __all__ = ["ReDo"]
 

@@ -12,16 +12,16 @@ from typing import Any, final
 
 from torch import nn
 
+from dormancy.edits.optimizer_state import OptimizerPolicy, Policy
+from dormancy.edits.scores import Inputs, eagerly
 from dormancy.errors import UsageError
-from dormancy.gradients import gradient_sizes
 from dormancy.metrics import FloatArray
 from dormancy.metrics.dormant import normalised_scores
-from dormancy.recycle.base import RECYCLERS, Loss, Period, RecycleReport
-from dormancy.recycle.edits import RecyclePlan
-from dormancy.recycle.fresh import drawer_for
-from dormancy.recycle.optimizer import OptimizerPolicy, Policy
-from dormancy.recycle.planning import Incoming, Outgoing, Rewrite
-from dormancy.recycle.scores import Inputs, eagerly
+from dormancy.probing.gradients import gradient_sizes
+from dormancy.recycle.initializers import drawer_for
+from dormancy.recycle.plan import RecyclePlan
+from dormancy.recycle.planner import Incoming, Outgoing, Rewrite
+from dormancy.recycle.recycler import RECYCLERS, Loss, Period, RecycleReport
 from dormancy.recycle.selection import Threshold
 from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy, uncompiled
 

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dormancy.edits.optimizer_state import OptimizerPolicy, Policy, Role
+from dormancy.edits.scores import Inputs
 from dormancy.errors import RewriteRefused, UsageError
 from dormancy.graph import NeuronGraph
-from dormancy.recycle.base import RECYCLERS, Loss, Period, RecycleReport
-from dormancy.recycle.edits import Edit, RecyclePlan
-from dormancy.recycle.fresh import Drawer, drawer_for
-from dormancy.recycle.optimizer import OptimizerPolicy, Policy, Role
-from dormancy.recycle.scores import Inputs
+from dormancy.recycle.initializers import Drawer, drawer_for
+from dormancy.recycle.plan import Edit, RecyclePlan
+from dormancy.recycle.recycler import RECYCLERS, Loss, Period, RecycleReport
 from dormancy.recycle.workbench import Optimizers, Workbench, as_policy, uncompiled
 from dormancy.registry import nearest
 

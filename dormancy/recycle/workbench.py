@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from dormancy.edits.optimizer_state import OptimizerPolicy, Policy, as_optimizers
+from dormancy.edits.scores import Inputs, eagerly, given
 from dormancy.errors import RewriteRefused, UsageError
 from dormancy.graph import NeuronGraph, NeuronLayer, trace_neurons
 from dormancy.metrics.overlap import BoolArray
-from dormancy.recycle.edits import RecyclePlan, apply_plan
-from dormancy.recycle.fresh import Drawer
-from dormancy.recycle.optimizer import OptimizerPolicy, Policy, as_optimizers
-from dormancy.recycle.planning import Planner, Rewrite
-from dormancy.recycle.scores import Inputs, eagerly, given
+from dormancy.recycle.initializers import Drawer
+from dormancy.recycle.plan import RecyclePlan, apply_plan
+from dormancy.recycle.planner import Planner, Rewrite
 
 __all__ = ["Layers", "Optimizers", "Workbench", "as_policy", "uncompiled"]
 

@@ -10,20 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dormancy.report.figures import write_png
-    from dormancy.report.html import render_html, write_html
-    from dormancy.report.text import to_csv, to_frame, to_json, to_markdown
+    from dormancy.report.render.html import render_html, write_html
+    from dormancy.report.render.matplotlib_figures import write_png
+    from dormancy.report.render.text import to_csv, to_frame, to_json, to_markdown
 
 __all__ = ["render_html", "to_csv", "to_frame", "to_json", "to_markdown", "write_html", "write_png"]
 
 _HOMES = {
-    "render_html": "html",
-    "to_csv": "text",
-    "to_frame": "text",
-    "to_json": "text",
-    "to_markdown": "text",
-    "write_html": "html",
-    "write_png": "figures",
+    "render_html": "render.html",
+    "to_csv": "render.text",
+    "to_frame": "render.text",
+    "to_json": "render.text",
+    "to_markdown": "render.text",
+    "write_html": "render.html",
+    "write_png": "render.matplotlib_figures",
 }
 
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dormancy.metrics import FloatArray
-from dormancy.report.charts import LevelScale, Tone
+from dormancy.report.model import LevelScale, Tone
 
 __all__ = [
     "DARK",

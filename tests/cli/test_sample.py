@@ -10,7 +10,7 @@ import pytest
 
 from dormancy.io import Checkpoint, open_sample, save_checkpoint
 from dormancy.networks import NetworkSpec, build_network
-from dormancy_agents.collect import collect_sample
+from dormancy_agents.acting.sample import collect_sample
 from tests.cli.runs import Dormancy
 
 FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "samples"

@@ -23,7 +23,7 @@ from dormancy.errors import TransitionsRequired
 from dormancy.io import ReplaySample
 from dormancy.metrics import METRICS, Measurement, plasticity
 from dormancy.networks import MLPNetwork
-from dormancy.probe import Probe
+from dormancy.probing.probe import Probe
 from tests.reference.metrics import ACTIVATIONS, NEED_TRANSITIONS, REFERENCES, Case, Dense
 
 NAMES = list(METRICS)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dormancy.comparison import compare_samples
 from dormancy.networks import MLPNetwork
-from dormancy.scanning import scan
-from dormancy.series import DormancySeries
-from dormancy_cli.baseline import Counterpart
-from dormancy_cli.gates import parse
-from dormancy_cli.judging import check
+from dormancy.scanning.sample_comparison import compare_samples
+from dormancy.scanning.scanner import scan
+from dormancy.scanning.series import DormancySeries
+from dormancy_cli.scan.gates.baseline import Counterpart
+from dormancy_cli.scan.gates.check import check
+from dormancy_cli.scan.gates.gate import parse
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
 

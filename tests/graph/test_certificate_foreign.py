@@ -8,7 +8,7 @@ import torch
 from dormancy.graph import call_model, trace_neurons, undisturbed
 from dormancy.graph.ops import tensors_in
 from tests.graph.test_certificate import cut_outputs, moves_behind, silenced_outputs
-from tests.io.answers import CASES, inputs, load
+from tests.io.checkpoints.recorded_outputs import CASES, inputs, load
 
 RESIDUAL = ("impala_procgen.cleanrl_model|", "impala_atari.cleanrl_model|")
 """Networks with layers that cannot be rewritten: the streams of their residual blocks, 3 stacks of 2 and the last."""

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from dormancy.errors import NetworkError, OutputError, UsageError
-from dormancy.integrations.sb3 import AgentMonitor, gradient_steps_of, networks_of, observations_of, sb3_callback
+from dormancy.integrations.stable_baselines3 import (
+    AgentMonitor,
+    gradient_steps_of,
+    networks_of,
+    observations_of,
+    sb3_callback,
+)
 
 
 class Buffer:

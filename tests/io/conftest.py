@@ -14,7 +14,7 @@ import torch
 from dormancy.errors import DormancyError
 from dormancy.io import Checkpoint, ReplaySample
 from dormancy.networks import NetworkSpec
-from tests.io.told import Refused, one_printable_line
+from tests.io.expectations import Refused, one_printable_line
 
 ALLOWANCE = 1 << 28
 SECONDS = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dormancy.io.templates import TRUNKS
+from dormancy.io.checkpoints.architecture.templates import TRUNKS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from dormancy.errors import FileError, OutputError
 from dormancy.io import atomic_path, files, printable, require_regular_file, sha256_file
 from dormancy.io.files import open_regular_file, sha256_stream
-from tests.io.told import Refused
+from tests.io.expectations import Refused
 
 STAGES = [(stage, force) for force in (False, True) for stage in ("open", "fsync", "replace" if force else "link")]
 

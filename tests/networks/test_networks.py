@@ -21,7 +21,7 @@ from dormancy.networks import (
     resized,
 )
 from dormancy.networks.layers import crelu
-from dormancy.scanning import scan
+from dormancy.scanning.scanner import scan
 from tests.reference import networks as reference
 
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dormancy.edits.scores import absolute_means
 from dormancy.graph import NeuronGraph, NeuronLayer, call_model, trace_neurons, undisturbed
 from dormancy.graph.ops import tensors_in
-from dormancy.recycle.scores import absolute_means
 from tests.zoo import ZOO
 
 Mask = NDArray[np.bool_]

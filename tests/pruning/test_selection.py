@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dormancy.errors import UsageError
 from dormancy.pruning import dormant_neurons, random_neurons, strongest_neurons
-from dormancy.result import DormancyScan, LayerScore
+from dormancy.scanning.result import DormancyScan, LayerScore
 
 
 def scan(**layers: list[float]) -> DormancyScan:

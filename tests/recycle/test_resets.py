@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from dormancy.errors import RewriteRefused, UsageError
 from dormancy.networks import NatureNetwork
 from dormancy.recycle import LayerReset, ShrinkAndPerturb
+from tests.edits.test_optimizer_state import train
 from tests.recycle.helpers import copies, silenced_mlp
-from tests.recycle.test_optimizer import train
 from tests.zoo import ZOO
 
 

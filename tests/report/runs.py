@@ -10,8 +10,8 @@ import numpy as np
 from dormancy.io import Assumption, Source
 from dormancy.metrics import FloatArray, Measurement
 from dormancy.metrics.rank import entropy_rank, feature_rank, pca_rank, srank, stable_rank
-from dormancy.result import DormancyScan, LayerScore
-from dormancy.series import DormancySeries
+from dormancy.scanning.result import DormancyScan, LayerScore
+from dormancy.scanning.series import DormancySeries
 
 NATURE = (("conv1", 32), ("conv2", 64), ("conv3", 64), ("fc1", 512))
 

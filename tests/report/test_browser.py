@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, e
 
 from dormancy.io import TrainingRecord
 from dormancy.report import write_html
-from dormancy.series import DormancySeries
+from dormancy.scanning.series import DormancySeries
+from tests.report.content.test_activation_maps_section import made_up_view
 from tests.report.runs import layer, made_up_run, scan_of
-from tests.report.test_convolutions import made_up_view
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dormancy.scanning import scan_checkpoint
+from dormancy.scanning.scanner import scan_checkpoint
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "example"

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from dormancy.errors import UsageError
-from dormancy_agents.config.kinds import Count, Natural, NonNegative, Options, Positive, Share, check_values
+from dormancy_agents.config.fields import Count, Natural, NonNegative, Options, Positive, Share, check_values
 
 __all__ = ["CommonConfig"]
 

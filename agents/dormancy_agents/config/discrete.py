@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 
 from dormancy.errors import UsageError
 from dormancy_agents.config.common import CommonConfig
-from dormancy_agents.config.kinds import Count, Natural, Positive, Share
-from dormancy_agents.schedules import scaled_target_period
+from dormancy_agents.config.fields import Count, Natural, Positive, Share
+from dormancy_agents.config.schedules import scaled_target_period
 
 __all__ = ["DiscreteConfig"]
 

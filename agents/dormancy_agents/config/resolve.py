@@ -8,11 +8,11 @@ from typing import Any, cast, final
 
 from dormancy.errors import UsageError
 from dormancy.registry import nearest
-from dormancy_agents.config.algorithms import ALGORITHMS, Algorithm
+from dormancy_agents.algorithms.dqn.config import DQNConfig
+from dormancy_agents.algorithms.registry import ALGORITHMS, Algorithm
 from dormancy_agents.config.common import CommonConfig
-from dormancy_agents.config.dqn import DQNConfig
-from dormancy_agents.config.kinds import known_field
-from dormancy_agents.schedules import gradient_steps_due
+from dormancy_agents.config.fields import known_field
+from dormancy_agents.config.schedules import gradient_steps_due
 
 __all__ = ["PRESETS", "Layer", "Resolved", "dqn_config", "resolve"]
 

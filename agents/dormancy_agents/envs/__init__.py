@@ -11,10 +11,10 @@ from dormancy.errors import UsageError
 from dormancy_agents.config import CommonConfig, DiscreteConfig
 from dormancy_agents.envs.atari import AtariEnvironment
 from dormancy_agents.envs.base import Environment, Step
-from dormancy_agents.envs.classic import GymnasiumEnvironment
-from dormancy_agents.envs.continuous import ContinuousEnvironment
+from dormancy_agents.envs.gymnasium_continuous import ContinuousEnvironment
+from dormancy_agents.envs.gymnasium_discrete import GymnasiumEnvironment
 from dormancy_agents.envs.minatar import MinAtarEnvironment, is_minatar
-from dormancy_agents.envs.recorded import RecordedEnvironment
+from dormancy_agents.envs.replayable import RecordedEnvironment
 
 __all__ = [
     "AtariEnvironment",

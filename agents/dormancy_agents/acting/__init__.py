@@ -1,0 +1,1 @@
+"""Act with a trained network: collect samples, compare returns."""

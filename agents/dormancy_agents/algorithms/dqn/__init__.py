@@ -1,0 +1,1 @@
+"""DQN: configuration, agent and losses."""

@@ -1,0 +1,1 @@
+"""DrQ(epsilon): configuration, agent and augmentation."""

@@ -1,0 +1,1 @@
+"""SAC: configuration, agent and losses."""

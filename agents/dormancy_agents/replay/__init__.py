@@ -1,0 +1,1 @@
+"""The replay buffer, in memory and on disk."""

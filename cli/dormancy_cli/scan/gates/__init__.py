@@ -1,0 +1,1 @@
+"""Gates of `dormancy scan`: limits, verdicts, baselines."""

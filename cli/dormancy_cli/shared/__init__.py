@@ -1,0 +1,1 @@
+"""Options, console, tables and paths that several commands use."""

@@ -1,0 +1,1 @@
+"""Filters and activation maps of chosen neurons."""

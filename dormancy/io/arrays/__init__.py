@@ -1,0 +1,1 @@
+"""Arrays on disk that read only the rows that are sliced."""

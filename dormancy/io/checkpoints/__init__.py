@@ -1,0 +1,1 @@
+"""Read checkpoints: from a file to a `Checkpoint`."""

@@ -1,0 +1,1 @@
+"""Find the network that belongs to bare parameters."""

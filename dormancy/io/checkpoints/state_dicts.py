@@ -1,0 +1,130 @@
+"""Finding the parameters of one network in what a file holds: nested, wrapped, compiled, one of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from dormancy.errors import FormatError, InputError, KeyNeeded
+from dormancy.io.checkpoints.checkpoint import Assumption
+from dormancy.io.files import printable
+from dormancy.registry import nearest
+
+__all__ = ["choose", "once", "state_dicts", "unwrapped"]
+
+Parameters = dict[str, Tensor]
+
+_DEEPEST = 4
+_MOST_SHOWN = 8
+_WRAPPERS = {"_orig_mod.": "torch.compile", "module.": "DataParallel"}
+
+
+def state_dicts(content: Any) -> dict[str, Parameters]:
+    """Return every state_dict in the content of a file by its path ("model", "agent/actor", "0"); "" is the whole file.
+
+    A state_dict is a dict of named tensors, one of them at least a matrix. The state of optimizers is passed over.
+    """
+    return dict(_found(content, ()))
+
+
+def _found(item: Any, where: tuple[str, ...]) -> Iterator[tuple[str, Parameters]]:
+    if _is_state_dict(item):
+        yield "/".join(where), dict(item)
+    elif len(where) < _DEEPEST and not _is_optimizer(item):
+        parts = item.items() if isinstance(item, Mapping) else enumerate(item) if isinstance(item, list | tuple) else ()
+        for key, part in parts:
+            yield from _found(part, (*where, str(key)))
+
+
+def _is_state_dict(item: Any) -> bool:
+    if not isinstance(item, Mapping) or not item:
+        return False
+    named = all(isinstance(key, str) and isinstance(value, Tensor) for key, value in item.items())
+    return named and any(value.dim() >= 2 for value in item.values())
+
+
+def _is_optimizer(item: Any) -> bool:
+    return isinstance(item, Mapping) and "param_groups" in item
+
+
+def choose(found: Mapping[str, Parameters], key: str | None, file: str) -> tuple[Parameters, tuple[Assumption, ...]]:
+    """Return the parameters that `key` names: a path in the file, a beginning of parameter names, or both joined by /.
+
+    Without a key, the only state_dict is taken. Raises `KeyNeeded` that lists the keys there are.
+    """
+    if not found:
+        raise FormatError(f"{file}: holds no state_dict; save one with torch.save(model.state_dict(), file)")
+    if key is None:
+        return _only(found, file)
+    path = key.replace(".", "/") if key.replace(".", "/") in found else key
+    if path in found:
+        return dict(found[path]), (Assumption("network", printable(path or "whole file", 80), "flag: --key"),)
+    for path, parameters in found.items():
+        inside = _below(parameters, key.removeprefix(f"{path}/") if path else key)
+        if inside and (len(found) == 1 or key.startswith(f"{path}/")):
+            return inside, (Assumption("network", printable(key, 80), "flag: --key"),)
+    keys = [*found, *(name for parameters in found.values() for name in _beginnings(parameters))]
+    raise KeyNeeded(f"{file}: no network '{printable(key, 60)}'{nearest(key, keys)}; --key takes {_listed(keys)}")
+
+
+def _only(found: Mapping[str, Parameters], file: str) -> tuple[Parameters, tuple[Assumption, ...]]:
+    if len(found) > 1:
+        raise KeyNeeded(f"{file}: holds {len(found)} networks; choose one with --key: {_listed(list(found))}")
+    ((path, parameters),) = found.items()
+    return dict(parameters), (Assumption("network", printable(path, 80), "file"),) if path else ()
+
+
+def _below(parameters: Parameters, beginning: str) -> Parameters:
+    start = beginning.rstrip(".") + "."
+    return {name.removeprefix(start): tensor for name, tensor in parameters.items() if name.startswith(start)}
+
+
+def _beginnings(parameters: Parameters) -> list[str]:
+    return list(dict.fromkeys(name.partition(".")[0] for name in parameters if name.count(".") > 1))
+
+
+def _listed(keys: list[str]) -> str:
+    named = [f"'{printable(key, 40)}'" for key in dict.fromkeys(keys) if key]
+    return ", ".join(named[:_MOST_SHOWN] + ["..."] * (len(named) > _MOST_SHOWN)) or "nothing here"
+
+
+def unwrapped(parameters: Parameters, file: str) -> tuple[Parameters, tuple[Assumption, ...]]:
+    """Take off what torch.compile (`_orig_mod.`, anywhere) and DataParallel (`module.`, in front of all) add to names.
+
+    Raises `InputError` when two parameters would get one name.
+    """
+    taken = []
+    for wrapper, origin in _WRAPPERS.items():
+        anywhere = wrapper == "_orig_mod."
+        names = {name: _without(name, wrapper, anywhere=anywhere) for name in parameters}
+        if (any if anywhere else all)(name != bare for name, bare in names.items()):
+            parameters = {bare: parameters[name] for name, bare in _distinct(names, file).items()}
+            taken.append(Assumption("prefix taken off", wrapper, f"file: {origin}"))
+    return parameters, tuple(taken)
+
+
+def _without(name: str, wrapper: str, *, anywhere: bool) -> str:
+    bare = name.removeprefix(wrapper)
+    return bare.replace(f".{wrapper}", ".") if anywhere else bare
+
+
+def _distinct(names: dict[str, str], file: str) -> dict[str, str]:
+    if len(set(names.values())) != len(names):
+        raise InputError(f"{file}: two of its parameters have one name behind a wrapper's prefix; save it unwrapped")
+    return names
+
+
+def once(parameters: Parameters) -> tuple[Parameters, tuple[Assumption, ...]]:
+    """Keep the first of the names that one tensor has: a shared feature extractor is one, however often listed."""
+    kept: dict[tuple[Any, ...], str] = {}
+    twice = []
+    for name, tensor in parameters.items():
+        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+        if tensor.numel() and kept.setdefault(place, name) != name:
+            twice.append(name)
+    if not twice:
+        return parameters, ()
+    rest = {name: tensor for name, tensor in parameters.items() if name not in twice}
+    return rest, (Assumption("shared parameters counted once", str(len(twice)), "file"),)

@@ -1,0 +1,1 @@
+"""Run folders: their layout and their record."""

@@ -1,0 +1,1 @@
+"""Read and write replay samples: from a file to a `ReplaySample`."""

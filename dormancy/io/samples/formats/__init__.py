@@ -1,0 +1,1 @@
+"""Sample formats, one file each."""

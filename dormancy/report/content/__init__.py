@@ -1,0 +1,1 @@
+"""What a report contains, as plain data: no HTML, no pixels."""

@@ -1,0 +1,1 @@
+"""Scan networks and checkpoints, and order scans into series."""
