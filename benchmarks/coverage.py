@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dormancy.hashed_random import poisson_weights
 from dormancy.metrics.dormant import normalised_scores
 from dormancy.metrics.uncertainty import reflected, resolves, scores_of_copies, share_interval
 from dormancy.probing.bootstrap import REPLICATES
-from dormancy.stats import poisson_weights
 
 Floats = NDArray[np.float64]
 Network = Callable[[int, Floats, np.random.Generator], list[Floats]]

@@ -32,7 +32,8 @@ from typing import Any
 import torch
 
 from dormancy.io import find_sample, load_checkpoint
-from dormancy_agents.config import ALGORITHMS, Layer, resolve
+from dormancy_agents.algorithms.registry import ALGORITHMS
+from dormancy_agents.config import Layer, resolve
 
 TIMES = ("wall_seconds", "agent_steps_per_second", "gradient_steps_per_second")
 COMMON = {

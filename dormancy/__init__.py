@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dormancy._version import __version__
+
 if TYPE_CHECKING:
     from dormancy.errors import DormancyError
     from dormancy.graph import NeuronGraph, NeuronLayer
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from dormancy.scanning.result import DormancyScan, LayerScore
     from dormancy.scanning.scanner import scan, scan_checkpoint
     from dormancy.scanning.series import DormancySeries
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Checkpoint",

@@ -24,11 +24,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from torch import Tensor
 
+from dormancy._version import versions
 from dormancy.io import Checkpoint, ReplaySample
 from dormancy.networks import NetworkSpec
-from dormancy_agents.config import SACConfig
-from dormancy_agents.envs import make_continuous
-from dormancy_agents.run_folder.folder import RunFolder, versions
+from dormancy_agents.algorithms.sac.config import SACConfig
+from dormancy_agents.envs.make import make_continuous
+from dormancy_agents.run_folder.folder import RunFolder
 from dormancy_agents.training.evaluation import play
 from dormancy_agents.training.measurements import build_twin, dormancy_row, scan_parameters
 
@@ -144,7 +145,7 @@ def train(config: SACConfig, folder: Path) -> None:
         "config": asdict(config),
         "network": {"arch": network.arch, "options": dict(network.options)},
         "threads": torch.get_num_threads(),
-        "versions": {**versions(), "stable_baselines3": __version__},
+        "versions": {**versions("gymnasium", "ale_py"), "stable_baselines3": __version__},
     }
     model = SAC("MlpPolicy", env, **their_options(config))
     with RunFolder(folder, about) as run:

@@ -10,16 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dormancy.errors import UsageError
+from dormancy.hashed_random import poisson_weights, uniforms
 from dormancy.stats import (
     iqm,
     iqm_band,
     mean_interval,
     percentile_interval,
     performance_profile,
-    poisson_weights,
     probability_of_improvement,
     stratified_bootstrap,
-    uniforms,
 )
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import dormancy_agents.algorithms.dqn.agent as page
-from dormancy_agents.config import DQNConfig
+from dormancy_agents.algorithms.dqn.config import DQNConfig
 from dormancy_agents.envs import RecordedEnvironment
 from dormancy_agents.training.interventions import _Recycling
 from dormancy_agents.training.journal import Journal

@@ -10,7 +10,8 @@ import torch
 
 import dormancy_agents.algorithms.dqn.agent as page
 from dormancy.networks import NatureNetwork
-from dormancy_agents.config import DQNConfig, dqn_config
+from dormancy_agents.algorithms.dqn.config import DQNConfig
+from dormancy_agents.algorithms.registry import dqn_config
 from dormancy_agents.config.files import read_settings
 from dormancy_agents.envs import RecordedEnvironment
 from dormancy_agents.replay.buffer import Replay

@@ -70,7 +70,7 @@ class OurSAC:
 
     def __init__(self, env_id: str, threads: int, warmup: int, stack: ExitStack) -> None:
         from dormancy_agents.algorithms.sac.agent import SAC
-        from dormancy_agents.config import SACConfig
+        from dormancy_agents.algorithms.sac.config import SACConfig
         from dormancy_agents.training.session import Session
 
         standard: dict[str, Any] = {"adam_epsilon": 1e-8, "target_entropy_per_action": -1.0, "reward_scale": 1.0}

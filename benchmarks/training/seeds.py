@@ -19,7 +19,8 @@ from multiprocessing.synchronize import Barrier
 import torch
 
 from dormancy_agents.algorithms.dqn.agent import DQN
-from dormancy_agents.config import ALGORITHMS, resolve
+from dormancy_agents.algorithms.registry import ALGORITHMS
+from dormancy_agents.config import resolve
 
 TINY = {"threads": 1, "replay_capacity": 20_000, "width": 0.05, "hidden": (16,)}
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
-from dormancy import __version__
+from dormancy._version import __version__
 from dormancy.text.jsonable import as_json
 from dormancy_cli.shared.options import one_of
+from dormancy_cli.shared.processors import cores
 
 __all__ = ["env", "environment"]
 
@@ -42,14 +42,10 @@ def environment() -> dict[str, str]:
         "dormancy": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "system": platform.platform(),
-        "cores": str(_cores()),
+        "cores": str(cores()),
         **{name: _version(name) for name in PACKAGES},
         **_torch_facts(),
     }
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from dormancy import __version__
+from dormancy._version import __version__
 from dormancy.errors import DormancyError
 from dormancy_cli import env, recycle, sample
 from dormancy_cli.inspect import command as inspect

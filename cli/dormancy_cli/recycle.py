@@ -86,7 +86,7 @@ def _give(found: RecycledCheckpoint, format: str) -> None:
 def _draw(console: Console, found: RecycledCheckpoint) -> None:
     from rich.text import Text
 
-    from dormancy_cli.scan.tables import new_table
+    from dormancy_cli.shared.tables import new_table
     from dormancy_cli.shared.text import counted, grouped, number, percent, printable
 
     plan = found.plan

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final, get_args
 import torch
 from torch import Tensor
 
+from dormancy.edits.edit import Role
 from dormancy.errors import UsageError
 
 if TYPE_CHECKING:
-    from dormancy.recycle.plan import Edit
+    from dormancy.edits.edit import Edit
 
-__all__ = ["MOMENTS", "OptimizerPolicy", "Policy", "Role", "as_optimizers", "clearings"]
+__all__ = ["MOMENTS", "OptimizerPolicy", "Policy", "as_optimizers", "clearings"]
 
-Role: TypeAlias = Literal["incoming", "bias", "outgoing"]
 
 Policy: TypeAlias = Literal["none", "moments", "moments+step"]
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from dormancy.graph import NeuronGraph, NeuronLayer
 from dormancy.metrics import FloatArray
 from dormancy.metrics.dormant import normalised_scores
-from dormancy.probing.capture import AbsoluteMeans, collect
+from dormancy.probing.capture import collect
+from dormancy.probing.collectors import AbsoluteMeans
 
 __all__ = [
     "BatchDeviations",

@@ -1,7 +1,8 @@
 """Which numbers of a network belong to which neuron, found by one traced forward pass."""
 
+from dormancy.arrays import IntArray
 from dormancy.graph.assemble import trace_neurons
-from dormancy.graph.neurons import IntArray, NeuronGraph, NeuronLayer, Producer, Reader
+from dormancy.graph.neurons import NeuronGraph, NeuronLayer, Producer, Reader
 from dormancy.graph.trace import call_model, undisturbed
 
 __all__ = [

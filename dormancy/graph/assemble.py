@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dormancy.arrays import IntArray
 from dormancy.errors import UsageError
 from dormancy.graph.custom_activations import operation_keys, with_activations
 from dormancy.graph.flow import Arrival, Carried, push
-from dormancy.graph.neurons import IntArray, NeuronGraph, NeuronLayer, Producer, Reader
+from dormancy.graph.neurons import NeuronGraph, NeuronLayer, Producer, Reader
 from dormancy.graph.ops import Kind
 from dormancy.graph.trace import Operation, Trace, counted_calls, record
 from dormancy.graph.weights import ParameterIndex, WeightUse

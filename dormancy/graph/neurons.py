@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dormancy.arrays import IntArray
 from dormancy.errors import UsageError
 from dormancy.registry import nearest
 
-__all__ = ["IntArray", "NeuronGraph", "NeuronLayer", "Producer", "Reader"]
-
-IntArray: TypeAlias = NDArray[np.int64]
+__all__ = ["NeuronGraph", "NeuronLayer", "Producer", "Reader"]
 
 
 @final

@@ -29,6 +29,7 @@ __all__ = [
     "counted_calls",
     "full_precision",
     "record",
+    "uncompiled",
     "undisturbed",
 ]
 
@@ -270,3 +271,9 @@ def record(model: nn.Module, inputs: Any) -> Trace:
     results = frozenset(recorder.value_of(tensor).number for tensor in tensors_in(outputs))
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return Trace(tuple(recorder.operations), parameters, results, frozenset(recorder.varying), recorder.returned)
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """Return the network inside ``torch.compile(model)``, with which it shares its parameters."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner if isinstance(inner, nn.Module) else model

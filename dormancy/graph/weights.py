@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from torch import Tensor
 
-from dormancy.graph.neurons import IntArray
+from dormancy.arrays import IntArray
 from dormancy.graph.ops import WeightArguments, weight_arguments
 from dormancy.graph.trace import Operation, Value
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dormancy.errors import NetworkError, OutputError, UsageError
-from dormancy.io.files import printable, why_unwritable
+from dormancy.io.files import why_unwritable
 from dormancy.scanning.monitor import Monitor, scalars
 from dormancy.scanning.series import DormancySeries
+from dormancy.text.escape import printable
 
 __all__ = ["AgentMonitor", "gradient_steps_of", "networks_of", "observations_of", "sb3_callback"]
 

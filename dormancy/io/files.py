@@ -13,37 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dormancy.errors import FileError, OutputError
+from dormancy.text.escape import one_line, printable
 
-__all__ = ["atomic_path", "one_line", "open_regular_file", "printable", "require_regular_file", "sha256_file"]
+__all__ = ["atomic_path", "open_regular_file", "require_regular_file", "sha256_file"]
 
 _READ_SIZE = 1 << 20
-
-
-def printable(text: object, limit: int = 200) -> str:
-    r"""Return `text` fit for one line of a terminal: names in files are written by strangers.
-
-    Control characters, line ends, bidirectional marks, odd spaces and lone surrogates become escapes; beyond `limit`
-    characters the middle is left out.
-
-    >>> printable("fc1\x1b[31m\n.weight")
-    'fc1\\x1b[31m\\n.weight'
-    >>> printable("x" * 100, limit=9)
-    'xxxx…xxxx'
-    """
-    raw = str(text)
-    if len(raw) > limit:
-        kept = (limit - 1) // 2
-        raw = f"{raw[: limit - 1 - kept]}…{raw[len(raw) - kept :]}"
-    return "".join(_escaped(character) for character in raw)
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-
-
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """Return the message of a foreign exception as one printable line."""
-    return printable(" ".join(str(error).split()), limit) or type(error).__name__
 
 
 def require_regular_file(path: str | os.PathLike[str]) -> Path:

@@ -15,11 +15,11 @@ from torch import nn
 from dormancy.errors import SampleError, SampleRequired
 from dormancy.io.checkpoints.checkpoint import Checkpoint
 from dormancy.io.checkpoints.load import load_checkpoint
-from dormancy.io.files import printable
 from dormancy.io.runs.layout import find_sample
 from dormancy.io.samples.load import open_foreign_sample
 from dormancy.io.samples.sample import ReplaySample
 from dormancy.networks import Program, SACNetwork, SequentialNetwork, StackNetwork
+from dormancy.text.escape import printable
 
 __all__ = [
     "checkpoint_name",

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dormancy.arrays import FloatArray
 from dormancy.registry import Registry
 
 if TYPE_CHECKING:
     from dormancy.probing.probe import Probe
 
-__all__ = ["METRICS", "FloatArray", "Measurement", "Metric", "metric"]
-
-FloatArray: TypeAlias = NDArray[np.float64]
+__all__ = ["METRICS", "Measurement", "Metric", "metric"]
 
 
 @final

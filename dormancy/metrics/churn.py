@@ -9,10 +9,11 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor, nn
 
+from dormancy.arrays import FloatArray
 from dormancy.errors import ReferenceUnfit
 from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
-from dormancy.metrics.base import FloatArray, Measurement, metric
+from dormancy.metrics.base import Measurement, metric
 from dormancy.probing.probe import Probe
 
 __all__ = ["Churn", "output_churn"]

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dormancy.arrays import FloatArray
 from dormancy.errors import UsageError
-from dormancy.metrics.base import FloatArray, Measurement, metric
+from dormancy.metrics.base import Measurement, metric
 from dormancy.probing.probe import Probe
 
 __all__ = ["dormancy_scores", "measure_scores", "normalised_scores"]

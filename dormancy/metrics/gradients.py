@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from dormancy.arrays import FloatArray
 from dormancy.errors import NetworkError
 from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
-from dormancy.metrics.base import FloatArray, Measurement, metric
+from dormancy.metrics.base import Measurement, metric
 from dormancy.metrics.dormant import normalised_scores
 from dormancy.metrics.units import share_per_layer
 from dormancy.probing.gradients import (

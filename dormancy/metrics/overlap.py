@@ -6,14 +6,11 @@ undefined, that is where a set it divides by is empty: "no neuron was dormant" i
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "chance_overlap", "jaccard", "overlap_coefficient", "retained"]
+from dormancy.arrays import BoolArray
 
-BoolArray: TypeAlias = NDArray[np.bool_]
+__all__ = ["chance_overlap", "jaccard", "overlap_coefficient", "retained"]
 
 
 def _size(members: BoolArray) -> int:

@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dormancy.arrays import FloatArray
 from dormancy.errors import NetworkError
 from dormancy.graph import call_model, undisturbed
 from dormancy.graph.ops import tensors_in
-from dormancy.metrics.base import FloatArray, Measurement, metric
+from dormancy.metrics.base import Measurement, metric
 from dormancy.probing.probe import Probe
 from dormancy.stats import Interval
 

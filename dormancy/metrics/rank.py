@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dormancy.metrics.base import FloatArray, Measurement, metric
-from dormancy.probing.capture import GramMatrix
+from dormancy.arrays import FloatArray
+from dormancy.metrics.base import Measurement, metric
+from dormancy.probing.gram import GramMatrix
 from dormancy.probing.probe import Probe
 
 __all__ = ["entropy_rank", "feature_rank", "pca_rank", "srank", "stable_rank"]

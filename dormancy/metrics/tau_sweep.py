@@ -9,8 +9,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from dormancy.arrays import FloatArray
 from dormancy.errors import UsageError
-from dormancy.metrics.base import FloatArray
 
 __all__ = ["SWEEP", "Histogram", "score_histogram", "tau_sweep"]
 

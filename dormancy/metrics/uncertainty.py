@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dormancy.arrays import BoolArray, FloatArray
 from dormancy.errors import UsageError
-from dormancy.metrics.base import FloatArray, Measurement, metric
+from dormancy.metrics.base import Measurement, metric
 from dormancy.metrics.dormant import normalised_scores
-from dormancy.metrics.overlap import BoolArray
 from dormancy.probing.bootstrap import SUBSETS
 from dormancy.probing.probe import Probe
 from dormancy.stats import Interval, percentile_interval

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dormancy.metrics.base import FloatArray, Measurement, metric
+from dormancy.arrays import BoolArray, FloatArray
+from dormancy.metrics.base import Measurement, metric
 from dormancy.metrics.dormant import normalised_scores
-from dormancy.metrics.overlap import BoolArray
 from dormancy.probing.collectors import SATURATED, Counts
 from dormancy.probing.probe import Probe
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dormancy.errors import UsageError
 from dormancy.registry import Registry
 
-__all__ = ["ACTIVATIONS", "crelu", "norm_layer", "read_by_next", "scaled", "to_input", "xavier_zero"]
+__all__ = ["ACTIVATIONS", "NEVER_ZERO", "crelu", "norm_layer", "read_by_next", "scaled", "to_input", "xavier_zero"]
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -80,3 +80,6 @@ def to_input(observations: Tensor, like: Tensor, scale: float) -> Tensor:
     """Cast raw observations to the dtype of the parameter `like` and scale them (1/255 for pixels)."""
     inputs = observations.to(like.dtype)
     return inputs if scale == 1.0 else inputs * scale
+
+
+NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "swish", "tanh", "sigmoid", "softplus"}

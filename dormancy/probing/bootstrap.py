@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dormancy.errors import NetworkError
 from dormancy.graph import NeuronLayer
-from dormancy.stats import poisson_weights, uniforms
+from dormancy.hashed_random import poisson_weights, uniforms
 
 __all__ = ["REPLICATES", "SUBSETS", "Plan", "Resampled", "Resamples", "subset_sizes"]
 

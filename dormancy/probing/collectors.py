@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dormancy.graph import NeuronLayer
 
-__all__ = ["SATURATED", "Counts", "Deviations", "FeatureNorms", "Moments", "Regions", "Spread"]
+__all__ = ["SATURATED", "AbsoluteMeans", "Counts", "Deviations", "FeatureNorms", "Moments", "Regions", "Spread"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -160,3 +160,40 @@ class FeatureNorms:
     def result(self) -> Mapping[str, float]:
         """Return the mean norms by layer."""
         return {name: total / self._rows[name] for name, total in self._sums.items()}
+
+
+NEVER_NEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus"})
+
+
+@final
+class AbsoluteMeans:
+    """Mean absolute activation of every neuron over rows and positions, float64 of shape (neurons,) by layer.
+
+    Non-finite values make the mean of their neuron non-finite; zero means that every value was exactly zero.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, layer: NeuronLayer, values: Tensor) -> None:
+        """Add one batch."""
+        built_in = layer.counted is None
+        sizes = values if built_in and layer.activation in NEVER_NEGATIVE else values.abs()
+        total = _per_row(sizes, layer.dim).sum(0, dtype=torch.float64)
+        self._sums[layer.name] = self._sums[layer.name] + total if layer.name in self._sums else total
+        self._counts[layer.name] = self._counts.get(layer.name, 0) + values.numel() // layer.size
+
+    def result(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return the means by layer."""
+        return {name: (total / self._counts[name]).cpu().numpy() for name, total in self._sums.items()}
+
+
+def _per_row(values: Tensor, dim: int) -> Tensor:
+    """Sum over positions within each row: (batch, ...) to (batch, neurons), in at least float32.
+
+    Sums within a row do not depend on how rows are split into batches; sums over rows are taken in float64.
+    """
+    positions = [axis for axis in range(1, values.dim()) if axis != dim]
+    wide = torch.promote_types(values.dtype, torch.float32)
+    return values.sum(positions, dtype=wide) if positions else values.to(wide)

@@ -23,9 +23,10 @@ from dormancy.graph import NeuronGraph, trace_neurons
 from dormancy.io import ObservationArray, ReplaySample
 from dormancy.io.arrays.prefetch import slabs
 from dormancy.probing.bootstrap import Plan, Resampled, Resamples
-from dormancy.probing.capture import AbsoluteMeans, Collector, GramMatrices, GramMatrix, collect
-from dormancy.probing.collectors import Counts, Deviations, FeatureNorms, Moments, Regions, Spread
+from dormancy.probing.capture import Collector, collect
+from dormancy.probing.collectors import AbsoluteMeans, Counts, Deviations, FeatureNorms, Moments, Regions, Spread
 from dormancy.probing.gradients import Transitions
+from dormancy.probing.gram import GramMatrices, GramMatrix
 
 __all__ = ["Earlier", "Observations", "Probe"]
 

@@ -11,7 +11,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from dormancy import __version__
+from dormancy._version import __version__
 from dormancy.edits.output_change import ActionsOutput
 from dormancy.io import Checkpoint, ReplaySample, Source
 from dormancy.io.pairing import inputs_for, open_pair, require_raw_pixels, require_same_environment

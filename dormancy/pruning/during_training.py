@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dormancy.arrays import BoolArray
+from dormancy.edits.edit import Edit
+from dormancy.edits.schedule import Loss, Period
 from dormancy.edits.scores import Inputs, absolute_means, eagerly, given, normalised
 from dormancy.errors import UsageError
 from dormancy.graph import IntArray
+from dormancy.graph.trace import uncompiled
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray
 from dormancy.pruning.plan import PrunePlan
 from dormancy.pruning.planner import PrunePlanner
-from dormancy.recycle import Edit
-from dormancy.recycle.recycler import Loss, Period
-from dormancy.recycle.workbench import uncompiled
-from dormancy.scanning.scanner import checked_taus
+from dormancy.taus import checked_taus
 
 __all__ = ["PruneDormant", "PruneReport"]
 

@@ -8,9 +8,9 @@ from typing import final
 import numpy as np
 from torch import nn
 
+from dormancy.arrays import BoolArray
 from dormancy.edits.output_change import ActionsOutput, OutputChange, Reference
 from dormancy.graph import NeuronGraph
-from dormancy.metrics.overlap import BoolArray
 from dormancy.probing.probe import BATCH, Observations, Probe
 from dormancy.pruning.apply import prune
 from dormancy.pruning.cost import Cost, cost_of

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, final
 
+from dormancy.edits.edit import Edit
 from dormancy.errors import UsageError
 from dormancy.graph import IntArray
-from dormancy.recycle import Edit
 from dormancy.registry import nearest
 
 __all__ = ["Cut", "LayerPruning", "Mode", "PrunePlan"]

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from dormancy.arrays import BoolArray
+from dormancy.edits.edit import Edit
 from dormancy.errors import NetworkError, RewriteRefused, UsageError
 from dormancy.graph import IntArray, NeuronGraph, Reader, call_model, undisturbed
 from dormancy.graph.ops import tensors_in
-from dormancy.metrics.overlap import BoolArray
 from dormancy.pruning.anatomy import Anatomy, dissect
 from dormancy.pruning.apply import prune
 from dormancy.pruning.plan import Cut, LayerPruning, Mode, PrunePlan
-from dormancy.recycle import Edit
 
 __all__ = ["PrunePlanner", "plan_pruning"]
 

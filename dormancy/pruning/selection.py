@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dormancy.metrics.overlap import BoolArray
+from dormancy.arrays import BoolArray
 from dormancy.scanning.result import DormancyScan
-from dormancy.scanning.scanner import checked_taus
+from dormancy.taus import checked_taus
 
 __all__ = ["dormant_neurons", "random_neurons", "strongest_neurons"]
 

@@ -9,7 +9,7 @@ from typing import Any, final
 from dormancy.edits.output_change import OutputChange
 from dormancy.pruning.effect import Controls, HeldOut
 from dormancy.pruning.experiment import DRAWS, PruneBench
-from dormancy.scanning.scanner import checked_taus
+from dormancy.taus import checked_taus
 
 __all__ = ["TAUS", "PruneSweep", "SweepPoint", "sweep_pruning", "sweep_taus"]
 

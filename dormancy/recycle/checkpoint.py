@@ -11,12 +11,13 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from dormancy.edits.edit import Edit
 from dormancy.errors import SampleError
 from dormancy.io import Checkpoint, ReplaySample, Source
 from dormancy.io.pairing import inputs_for, open_pair, require_same_environment
 from dormancy.probing.probe import Probe
 from dormancy.recycle.effect import Effect, effect_of
-from dormancy.recycle.plan import Edit, RecyclePlan, edited_parameters
+from dormancy.recycle.plan import RecyclePlan, edited_parameters
 from dormancy.recycle.redo import ReDo
 
 __all__ = ["RecycledCheckpoint", "recycle_checkpoint"]

@@ -13,18 +13,20 @@ from typing import Any, final
 import numpy as np
 from torch import nn
 
+from dormancy.arrays import BoolArray
 from dormancy.edits.optimizer_state import OptimizerPolicy, Policy
+from dormancy.edits.schedule import Loss, Period
 from dormancy.edits.scores import Inputs, absolute_means, outgoing_sizes
 from dormancy.errors import UsageError
 from dormancy.graph import IntArray, NeuronGraph
+from dormancy.graph.trace import uncompiled
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray
 from dormancy.recycle.initializers import drawer_for
 from dormancy.recycle.plan import RecyclePlan
 from dormancy.recycle.planner import Rewrite
-from dormancy.recycle.recycler import RECYCLERS, Loss, Period, RecycleReport
+from dormancy.recycle.recycler import RECYCLERS, RecycleReport
 from dormancy.recycle.selection import least
-from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy, uncompiled
+from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy
 
 __all__ = ["ContinualBackprop", "LayerMemory"]
 

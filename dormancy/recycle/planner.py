@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dormancy.arrays import BoolArray
+from dormancy.edits.edit import Edit
 from dormancy.errors import UsageError
 from dormancy.graph import IntArray, NeuronGraph, NeuronLayer, Producer, Reader
-from dormancy.metrics.overlap import BoolArray
 from dormancy.recycle.initializers import Drawer
-from dormancy.recycle.plan import Edit, LayerPlan, RecyclePlan
+from dormancy.recycle.plan import LayerPlan, RecyclePlan
 
 __all__ = ["Incoming", "Outgoing", "Planner", "Rewrite"]
 

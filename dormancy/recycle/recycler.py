@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Protocol, final
 
-from torch import Tensor
-
+from dormancy.edits.schedule import Loss
 from dormancy.edits.scores import Inputs
-from dormancy.errors import UsageError
 from dormancy.recycle.plan import RecyclePlan
 from dormancy.registry import Registry
 
-__all__ = ["RECYCLERS", "Loss", "Period", "RecycleReport", "Recycler"]
-
-Loss: TypeAlias = Callable[[Any], Tensor]
-"""Maps the network's output on the observations to the loss, a scalar."""
+__all__ = ["RECYCLERS", "RecycleReport", "Recycler"]
 
 
 @final
@@ -73,27 +68,3 @@ class Recycler(Protocol):
 
 RECYCLERS: Registry[Callable[..., Recycler]] = Registry("recycler")
 """Every recycler by name; each is built from a model, its optimizer(s) and keyword options."""
-
-
-@final
-@dataclass(frozen=True)
-class Period:
-    """Act every `every` gradient steps, from `start` on and before `end` (half-open, in gradient steps).
-
-    >>> [step for step in range(7) if Period(2, start=3).due(step)]
-    [4, 6]
-    """
-
-    every: int
-    start: int = 0
-    end: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise UsageError(f"a recycling period must be at least 1 gradient step, not {self.every}")
-        if self.start < 0 or (self.end is not None and self.end <= self.start):
-            raise UsageError(f"recycling must end after it starts, at 0 or later, not from {self.start} to {self.end}")
-
-    def due(self, step: int) -> bool:
-        """Whether it is time at this gradient step; the first step is number 1."""
-        return step > 0 and step % self.every == 0 and self.start <= step and (self.end is None or step < self.end)

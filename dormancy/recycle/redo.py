@@ -9,20 +9,22 @@ from typing import Any, final, get_args
 import numpy as np
 from torch import nn
 
+from dormancy.arrays import BoolArray
 from dormancy.edits.optimizer_state import OptimizerPolicy, Policy
+from dormancy.edits.schedule import Loss, Period
 from dormancy.edits.scores import Inputs, Score, absolute_means, contributions, deviations, normalised
 from dormancy.errors import UsageError
 from dormancy.graph import NeuronGraph
+from dormancy.graph.trace import uncompiled
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray
+from dormancy.networks.layers import NEVER_ZERO
 from dormancy.recycle.adaptive_tau import AdaptiveTau
 from dormancy.recycle.plan import RecyclePlan
 from dormancy.recycle.planner import Incoming, Outgoing, Rewrite
-from dormancy.recycle.recycler import RECYCLERS, Loss, Period, RecycleReport
+from dormancy.recycle.recycler import RECYCLERS, RecycleReport
 from dormancy.recycle.selection import Rule, Scheduled, Selection, Threshold
 from dormancy.recycle.variants import SEMANTICS, Semantics
-from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy, uncompiled
-from dormancy.scanning.scanner import NEVER_ZERO
+from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy
 
 __all__ = ["ReDo"]
 

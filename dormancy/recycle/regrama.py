@@ -13,17 +13,19 @@ from typing import Any, final
 from torch import nn
 
 from dormancy.edits.optimizer_state import OptimizerPolicy, Policy
+from dormancy.edits.schedule import Loss, Period
 from dormancy.edits.scores import Inputs, eagerly
 from dormancy.errors import UsageError
+from dormancy.graph.trace import uncompiled
 from dormancy.metrics import FloatArray
 from dormancy.metrics.dormant import normalised_scores
 from dormancy.probing.gradients import gradient_sizes
 from dormancy.recycle.initializers import drawer_for
 from dormancy.recycle.plan import RecyclePlan
 from dormancy.recycle.planner import Incoming, Outgoing, Rewrite
-from dormancy.recycle.recycler import RECYCLERS, Loss, Period, RecycleReport
+from dormancy.recycle.recycler import RECYCLERS, RecycleReport
 from dormancy.recycle.selection import Threshold
-from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy, uncompiled
+from dormancy.recycle.workbench import Layers, Optimizers, Workbench, as_policy
 
 __all__ = ["ReGraMa"]
 

@@ -13,14 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dormancy.edits.optimizer_state import OptimizerPolicy, Policy, Role
+from dormancy.edits.edit import Edit, Role
+from dormancy.edits.optimizer_state import OptimizerPolicy, Policy
+from dormancy.edits.schedule import Loss, Period
 from dormancy.edits.scores import Inputs
 from dormancy.errors import RewriteRefused, UsageError
 from dormancy.graph import NeuronGraph
+from dormancy.graph.trace import uncompiled
 from dormancy.recycle.initializers import Drawer, drawer_for
-from dormancy.recycle.plan import Edit, RecyclePlan
-from dormancy.recycle.recycler import RECYCLERS, Loss, Period, RecycleReport
-from dormancy.recycle.workbench import Optimizers, Workbench, as_policy, uncompiled
+from dormancy.recycle.plan import RecyclePlan
+from dormancy.recycle.recycler import RECYCLERS, RecycleReport
+from dormancy.recycle.workbench import Optimizers, Workbench, as_policy
 from dormancy.registry import nearest
 
 __all__ = ["LayerReset", "ShrinkAndPerturb", "WhichLayers", "last_weights"]

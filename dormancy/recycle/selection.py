@@ -8,9 +8,9 @@ from typing import Literal, Protocol, TypeAlias, final, get_args
 
 import numpy as np
 
+from dormancy.arrays import BoolArray
 from dormancy.errors import UsageError
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray
 
 __all__ = ["Rule", "Scheduled", "Selection", "Threshold", "cosine_fraction", "least"]
 

@@ -10,28 +10,23 @@ import numpy as np
 import torch
 from torch import nn
 
+from dormancy.arrays import BoolArray
 from dormancy.edits.optimizer_state import OptimizerPolicy, Policy, as_optimizers
 from dormancy.edits.scores import Inputs, eagerly, given
 from dormancy.errors import RewriteRefused, UsageError
 from dormancy.graph import NeuronGraph, NeuronLayer, trace_neurons
-from dormancy.metrics.overlap import BoolArray
+from dormancy.graph.trace import uncompiled
 from dormancy.recycle.initializers import Drawer
 from dormancy.recycle.plan import RecyclePlan, apply_plan
 from dormancy.recycle.planner import Planner, Rewrite
 
-__all__ = ["Layers", "Optimizers", "Workbench", "as_policy", "uncompiled"]
+__all__ = ["Layers", "Optimizers", "Workbench", "as_policy"]
 
 Optimizers = torch.optim.Optimizer | Collection[torch.optim.Optimizer] | None
 Layers = str | Collection[str] | None
 """Which layers: a regular expression that is searched for in their names, their names, or None for all."""
 
 TRACED_ROWS = 2
-
-
-def uncompiled(model: nn.Module) -> nn.Module:
-    """Return the network inside ``torch.compile(model)``, with which it shares its parameters."""
-    inner = getattr(model, "_orig_mod", model)
-    return inner if isinstance(inner, nn.Module) else model
 
 
 def as_policy(policy: OptimizerPolicy | Policy | None, default: OptimizerPolicy) -> OptimizerPolicy:

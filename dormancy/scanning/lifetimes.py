@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dormancy.graph.neurons import IntArray
+from dormancy.arrays import BoolArray, IntArray
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray
 
 __all__ = ["Spells", "by_time_dormant", "current_streaks", "fell_dormant", "spells", "survival", "woke"]
 

@@ -18,8 +18,9 @@ from dormancy.io import printable
 from dormancy.io.files import why_unwritable
 from dormancy.probing.probe import BATCH, Observations
 from dormancy.scanning.result import DormancyScan
-from dormancy.scanning.scanner import Taus, checked_taus, scan
+from dormancy.scanning.scanner import scan
 from dormancy.scanning.series import DormancySeries
+from dormancy.taus import Taus, checked_taus
 
 __all__ = ["Monitor", "ScalarWriter", "publish", "scalars"]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from dormancy.arrays import BoolArray
 from dormancy.errors import FormatError, UsageError
 from dormancy.io import Assumption, Source
 from dormancy.metrics import FloatArray, Measurement
-from dormancy.metrics.overlap import BoolArray
 from dormancy.metrics.tau_sweep import SWEEP, tau_sweep
 from dormancy.metrics.uncertainty import replicate_counts, resolves, share_interval, unresolved
 from dormancy.registry import nearest

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from dormancy.arrays import BoolArray
 from dormancy.errors import InputError
 from dormancy.io import Source
-from dormancy.metrics.overlap import BoolArray, chance_overlap, jaccard, overlap_coefficient
+from dormancy.metrics.overlap import chance_overlap, jaccard, overlap_coefficient
 from dormancy.metrics.uncertainty import share_interval
 from dormancy.scanning.result import DormancyScan
 from dormancy.stats import Interval

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import nn
 
+from dormancy._version import versions
 from dormancy.errors import InputError, NetworkError, ReferenceRequired, ReferenceUnfit, UsageError
 from dormancy.graph import NeuronGraph
 from dormancy.io import Assumption, Checkpoint, Hints, ReplaySample, Source, load_checkpoint
 from dormancy.io.pairing import checkpoint_name, environments_differ, inputs_for, open_pair, require_raw_pixels
 from dormancy.metrics import METRICS, Measurement
+from dormancy.networks.layers import NEVER_ZERO
 from dormancy.probing.probe import BATCH, Earlier, Observations, Probe
 from dormancy.scanning.result import DormancyScan, LayerScore
+from dormancy.taus import Taus, checked_taus
 
 __all__ = ["scan", "scan_checkpoint", "scan_probe"]
-
-NEVER_ZERO = {"leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "swish", "tanh", "sigmoid", "softplus"}
-
-Taus = float | Sequence[float]
 
 
 def scan(
@@ -118,7 +114,7 @@ def scan_probe(
             *left_out,
             *(text for each in kept.values() for text in each.warnings),
         ),
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -203,17 +199,6 @@ class _Earlier:
 
 def _load(checkpoint: Checkpoint | str | os.PathLike[str], hints: Hints | None = None) -> Checkpoint:
     return checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint, hints)
-
-
-def checked_taus(tau: Taus) -> tuple[float, ...]:
-    """Return the thresholds as a tuple; raise `UsageError` unless each is a number >= 0 and there is at least one."""
-    taus = (float(tau),) if isinstance(tau, int | float) else tuple(float(each) for each in tau)
-    if not taus:
-        raise UsageError("give at least one tau")
-    for each in taus:
-        if not (each >= 0 and np.isfinite(each)):
-            raise UsageError(f"tau must be a number >= 0, not {each:g}")
-    return tuple(dict.fromkeys(taus))
 
 
 def _measure(probe: Probe, names: Iterable[str]) -> dict[str, Measurement]:
@@ -306,15 +291,6 @@ def _warnings(layers: Sequence[LayerScore], taus: Sequence[float]) -> list[str]:
 def _named(activations: Mapping[str, str] | None) -> Iterator[Assumption]:
     for key, name in (activations or {}).items():
         yield Assumption(f"activation at {key}", name, "flag")
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "dormancy": version("dormancy"),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _device(device: str | torch.device | None) -> torch.device:

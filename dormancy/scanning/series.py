@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import numpy as np
 
+from dormancy.arrays import BoolArray
 from dormancy.errors import FormatError, InputError, UsageError
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray, chance_overlap, overlap_coefficient, retained
+from dormancy.metrics.overlap import chance_overlap, overlap_coefficient, retained
 from dormancy.registry import nearest
 from dormancy.scanning.lifetimes import Spells, fell_dormant, spells, survival, woke
 from dormancy.scanning.result import DormancyScan

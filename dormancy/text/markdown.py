@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 
-from dormancy_cli.shared.text import printable
+from dormancy.text.escape import printable
 
 __all__ = ["cell", "line", "rule"]
 
@@ -34,4 +35,4 @@ def cell(value: object) -> str:
     """
     if isinstance(value, float):
         return f"{value:.4g}"
-    return MARKED.sub(r"\\\1", printable(str(value)))
+    return MARKED.sub(r"\\\1", printable(value, limit=sys.maxsize))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import count as count_up
 
-from dormancy.io.files import printable
+from dormancy.text.escape import printable
 
 __all__ = ["MISSING", "compact", "count", "listed", "number", "percent", "plural", "shown", "unique"]
 

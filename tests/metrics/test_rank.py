@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from dormancy.graph import NeuronLayer
 from dormancy.metrics.rank import entropy_rank, feature_rank, pca_rank, srank, stable_rank
-from dormancy.probing.capture import GramMatrices, GramMatrix
+from dormancy.probing.gram import GramMatrices, GramMatrix
 
 RANKS = [srank, entropy_rank, stable_rank, pca_rank, lambda s: feature_rank(s, 4)]
 spectra = hnp.arrays(np.float64, st.integers(1, 20), elements=st.floats(1e-3, 1e3)).map(lambda s: np.sort(s)[::-1])

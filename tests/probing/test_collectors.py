@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from dormancy.graph import NeuronLayer
+from dormancy.hashed_random import poisson_weights
 from dormancy.probing.bootstrap import REPLICATES, SUBSETS, Plan, Resamples
 from dormancy.probing.collectors import Deviations, FeatureNorms, Moments, Regions
-from dormancy.stats import poisson_weights
 
 
 def layer(size: int, activation: str = "tanh") -> NeuronLayer:

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dormancy.hashed_random import poisson_weights
 from dormancy.metrics import plasticity as probe
 from dormancy.networks import MLPNetwork
-from dormancy.stats import poisson_weights
 from tests.reference.networks import scores
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from dormancy.metrics.overlap import BoolArray
+from dormancy.arrays import BoolArray
 from dormancy.scanning.lifetimes import Spells, by_time_dormant, current_streaks, fell_dormant, spells, survival, woke
 
 histories = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9))

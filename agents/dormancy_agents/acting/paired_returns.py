@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dormancy.pruning import Policy
     from dormancy.stats import Interval
-    from dormancy_agents.config import DQNConfig
+    from dormancy_agents.algorithms.dqn.config import DQNConfig
     from dormancy_agents.envs import ContinuousEnvironment, Step
 
 __all__ = ["EPSILON", "Returns", "environment_config", "play", "play_both"]
@@ -67,7 +67,7 @@ class Returns:
 
 def environment_config(checkpoint: Path, env_id: str) -> DQNConfig:
     """Say how the environment is set up: as the run of the checkpoint says, or as in the paper."""
-    from dormancy_agents.config import dqn_config
+    from dormancy_agents.algorithms.registry import dqn_config
 
     recorded = _recorded(checkpoint.absolute().parent.parent / "run.json")
     same = recorded.get("env_id") == env_id
@@ -124,7 +124,7 @@ def play(
 def _discrete(
     model: nn.Module, policy: Policy, config: DQNConfig, begin: int, epsilon: float, chance: np.random.Generator
 ) -> float:
-    from dormancy_agents.envs import make_environment
+    from dormancy_agents.envs.make import make_environment
 
     with closing(make_environment(config, begin)) as env:
         observation, total = env.reset(), 0.0
@@ -141,7 +141,7 @@ def _discrete(
 def _continuous(
     model: nn.Module, policy: Policy, config: DQNConfig, begin: int, epsilon: float, chance: np.random.Generator
 ) -> float:
-    from dormancy_agents.envs import make_continuous
+    from dormancy_agents.envs.make import make_continuous
 
     with closing(make_continuous(config.env_id, begin)) as env:
         observation, total = env.reset(), 0.0

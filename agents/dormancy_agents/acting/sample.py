@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from dormancy.errors import SampleError, UsageError
 from dormancy.io import ReplaySample, load_checkpoint, printable
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import Environment, make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs import Environment
+from dormancy_agents.envs.make import make_environment
 
 __all__ = ["collect_sample"]
 

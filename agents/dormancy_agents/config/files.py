@@ -10,21 +10,23 @@ from dataclasses import fields
 from typing import Any
 
 from dormancy.errors import FileError, UsageError
-from dormancy.io.files import one_line, printable, require_regular_file
-from dormancy_agents.config import CommonConfig, DQNConfig, Resolved
+from dormancy.io.files import require_regular_file
+from dormancy.text.escape import one_line, printable
+from dormancy_agents.config import CommonConfig, Resolved
 from dormancy_agents.config.fields import Kind, known_field
 
 __all__ = ["as_toml", "read_settings", "read_toml"]
 
 
-def read_settings(items: Sequence[str], config: type[CommonConfig] = DQNConfig) -> dict[str, Any]:
+def read_settings(items: Sequence[str], config: type[CommonConfig]) -> dict[str, Any]:
     """Read settings as they are typed, ``name=value``; a field with several values takes them with commas.
 
     An entry of a table is named with a dot. Raises `UsageError` for a field that does not exist and a value of the
     wrong kind.
 
-    >>> read_settings(["gamma=0.9", "hidden=64,64", "save_optimizer=true", "recycler_options.selection=random"])
-    {'gamma': 0.9, 'hidden': (64, 64), 'save_optimizer': True, 'recycler_options': {'selection': 'random'}}
+    >>> from dormancy_agents.algorithms.dqn.config import DQNConfig
+    >>> read_settings(["gamma=0.9", "hidden=64,64", "recycler_options.selection=random"], DQNConfig)
+    {'gamma': 0.9, 'hidden': (64, 64), 'recycler_options': {'selection': 'random'}}
     """
     found: dict[str, Any] = {}
     for item in items:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, cast, final
+from typing import Any, final
 
 from dormancy.errors import UsageError
 from dormancy.registry import nearest
-from dormancy_agents.algorithms.dqn.config import DQNConfig
-from dormancy_agents.algorithms.registry import ALGORITHMS, Algorithm
+from dormancy_agents.config.algorithm import Algorithm
 from dormancy_agents.config.common import CommonConfig
 from dormancy_agents.config.fields import known_field
 from dormancy_agents.config.schedules import gradient_steps_due
 
-__all__ = ["PRESETS", "Layer", "Resolved", "dqn_config", "resolve"]
+__all__ = ["PRESETS", "Layer", "Resolved", "resolve"]
 
 PRESETS = ("paper", "quick")
 NEVER_ZERO = ("leaky_relu", "elu", "gelu", "silu", "tanh")
@@ -130,22 +129,6 @@ def _unread(name: str, config: CommonConfig) -> bool:
     if name.startswith("recycler_"):
         return config.recycler == "none"
     return name.startswith("prune_") and name != "prune_dormant" and not config.prune_dormant
-
-
-def dqn_config(env_id: str, overrides: Mapping[str, Any] | None = None) -> DQNConfig:
-    """Return the configuration of a DQN on `env_id` with some fields replaced.
-
-    What is not given follows the replay ratio, as in the paper: the target period, so that the number of gradient steps
-    between two copies stays what it is, and the recycler's threshold, .025 up to ratio .25 and .1 above it.
-    Raises `UsageError` for a field that does not exist, and for values that cannot be.
-
-    >>> config = dqn_config("ALE/Pong-v5", {"replay_ratio": 1.0})
-    >>> config.target_period_agent_steps, config.recycler_tau
-    (2000, 0.1)
-    >>> dqn_config("ALE/Pong-v5").recycler_tau
-    0.025
-    """
-    return cast(DQNConfig, resolve(ALGORITHMS["dqn"], env_id, [Layer("given", overrides or {})]).config)
 
 
 def _built(algorithm: Algorithm, env_id: str, layers: Sequence[Layer]) -> CommonConfig:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dormancy.errors import UsageError
-from dormancy_agents.algorithms.dqn.losses import n_step
+from dormancy_agents.replay.n_step import n_step
 from dormancy_agents.replay.pixel_layout import interleave, to_device
 
 __all__ = ["Batch", "Records", "Replay"]

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from dormancy.errors import FileError
 from dormancy.io import atomic_path
-from dormancy.io.files import one_line, printable, require_regular_file
+from dormancy.io.files import require_regular_file
+from dormancy.text.escape import one_line, printable
 from dormancy_agents.replay.buffer import Replay
 
 __all__ = ["Shard", "is_shard", "read_shards", "write_shards"]

@@ -25,7 +25,6 @@ Every row of ``metrics.jsonl`` has `kind`, `agent_step`, `gradient_step` and `wa
 from __future__ import annotations
 
 import json
-import platform
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -34,14 +33,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-import numpy as np
-import torch
-
-from dormancy import __version__
 from dormancy.errors import FileError, OutputError, UsageError
 from dormancy.io import Checkpoint, ReplaySample, atomic_path, printable, save_checkpoint, save_sample
-from dormancy.io.files import one_line, require_regular_file, why_unwritable
+from dormancy.io.files import require_regular_file, why_unwritable
 from dormancy.scanning.result import DormancyScan
+from dormancy.text.escape import one_line
 from dormancy_agents.errors import AlreadyFinished
 from dormancy_agents.replay.buffer import Replay
 from dormancy_agents.run_folder.lock import LOCK, FolderLock
@@ -49,7 +45,7 @@ from dormancy_agents.run_folder.metrics_file import MetricsFile
 from dormancy_agents.run_folder.resume import ResumeStore
 from dormancy_agents.run_folder.tensorboard import TensorBoard, require_tensorboard
 
-__all__ = ["RunFolder", "checkpoint_name", "recorded_config", "recorded_run", "versions"]
+__all__ = ["RunFolder", "checkpoint_name", "recorded_config", "recorded_run"]
 
 SCHEMA = "dormancy.run/1"
 
@@ -61,15 +57,6 @@ def checkpoint_name(agent_step: int) -> str:
     'step_000020000'
     """
     return f"step_{agent_step:09d}"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide whether a run can be repeated bit for bit."""
-    found = {"dormancy": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    found["numpy"] = np.__version__
-    for module in ("gymnasium", "ale_py"):
-        found[module] = str(getattr(__import__(module), "__version__", "unknown"))
-    return found
 
 
 OURS = ("run.json", "metrics.jsonl", "checkpoints", "samples", "resume", "tensorboard", LOCK)

@@ -24,8 +24,9 @@ import torch
 
 from dormancy.errors import DormancyError, FileError, FormatError, OutputError
 from dormancy.io import atomic_path
-from dormancy.io.files import one_line, open_regular_file, printable, require_regular_file, why_unwritable
+from dormancy.io.files import open_regular_file, require_regular_file, why_unwritable
 from dormancy.io.safety.torch_load import load_guarded
+from dormancy.text.escape import one_line, printable
 from dormancy_agents.replay.buffer import Replay
 from dormancy_agents.replay.shards import Shard, is_shard, read_shards, write_shards
 

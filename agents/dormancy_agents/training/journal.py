@@ -13,7 +13,8 @@ from dormancy.errors import OutputError
 from dormancy.io import Checkpoint, ReplaySample, printable
 from dormancy.scanning.result import DormancyScan
 from dormancy_agents.config import CommonConfig
-from dormancy_agents.envs import Step, make_environment
+from dormancy_agents.envs import Step
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.errors import TrainingDiverged
 from dormancy_agents.run_folder.folder import RunFolder
 from dormancy_agents.training.agent import Agent

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from dormancy.errors import SampleError, UsageError
 from dormancy.io import ReplaySample, open_sample, printable
+from dormancy.io.env_names import game_name
 from dormancy_agents.config import DiscreteConfig
-from dormancy_agents.envs import Environment, game_name
+from dormancy_agents.envs import Environment
 from dormancy_agents.replay.buffer import Replay
 from dormancy_agents.run_folder.folder import recorded_run
 from dormancy_agents.run_folder.resume import ResumeStore

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dormancy.errors import FormatError, InputError
-from dormancy.io.files import one_line, printable
+from dormancy.text.escape import one_line, printable
 from dormancy_agents.run_folder.folder import RunFolder
 from dormancy_agents.training.agent import Agent
 from dormancy_agents.training.journal import Journal

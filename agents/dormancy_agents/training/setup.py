@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dormancy._version import versions
 from dormancy.errors import UsageError
 from dormancy.networks import NetworkSpec
 from dormancy_agents.config import CommonConfig, DiscreteConfig
 from dormancy_agents.envs import Environment
 from dormancy_agents.replay.buffer import Replay
 from dormancy_agents.replay.pixel_layout import keep_freed_memory
-from dormancy_agents.run_folder.folder import versions
 
 __all__ = [
     "adam",
@@ -141,5 +141,5 @@ def describe(config: CommonConfig, env: Environment, network: NetworkSpec) -> di
         },
         "network": {"arch": network.arch, "options": dict(network.options)},
         "threads": torch.get_num_threads(),
-        "versions": versions(),
+        "versions": versions("gymnasium", "ale_py"),
     }

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dormancy_cli.prune.results_file import history
-from dormancy_cli.scan.tables import literal, new_table
+from dormancy_cli.shared.tables import literal, new_table
 from dormancy_cli.shared.text import counted, grouped
 
 __all__ = ["draw_sheets"]

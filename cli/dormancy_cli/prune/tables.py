@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 
 from rich.text import Text
 
-from dormancy_cli.scan.tables import new_table
+from dormancy_cli.shared.tables import new_table
 from dormancy_cli.shared.text import counted, grouped, number, percent, printable
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from dormancy._version import versions
 from dormancy.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def key_of(task: Task) -> Key | None:
         return None
     if sample is None:
         return None
-    document = json.dumps([SCHEMA, hashes, task.in_run, _asked(task), _versions()], sort_keys=True)
+    document = json.dumps([SCHEMA, hashes, task.in_run, _asked(task), versions()], sort_keys=True)
     return Key(_sha256(document), str(hashes[0]), str(hashes[1]))
 
 
@@ -69,22 +70,6 @@ def _asked(task: Task) -> dict[str, Any]:
     hints = None if task.options.hints is None else asdict(task.options.hints)
     formulas = {name: (METRICS[name].formula, METRICS[name].default) for name in METRICS}
     return options | {"hints": hints, "formulas": formulas}
-
-
-def _versions() -> dict[str, str]:
-    import platform
-
-    import numpy as np
-    import torch
-
-    from dormancy import __version__
-
-    return {
-        "dormancy": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _sha256(text: str) -> str:

@@ -14,10 +14,10 @@ from dormancy_cli.scan.output import FORMATS, Target, format_of, give
 from dormancy_cli.scan.partial_results import KeptScans, kept_scans
 from dormancy_cli.scan.sample_comparison import compare_inputs
 from dormancy_cli.scan.tasks import ScanOptions, plan
-from dormancy_cli.scan.worker_pool import cores
 from dormancy_cli.shared import options
 from dormancy_cli.shared.console import Reporter, refuse_overwrite
 from dormancy_cli.shared.paths import expand
+from dormancy_cli.shared.processors import cores
 
 __all__ = ["scan"]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dormancy.errors import DormancyError, FileError, FormatError
 from dormancy.registry import nearest
-from dormancy_cli.scan.serialize import RESULTS_SCHEMA
 
 if TYPE_CHECKING:
     from dormancy.scanning.result import DormancyScan
     from dormancy.scanning.series import DormancySeries
 
-__all__ = ["SUFFIXES", "read_results", "read_scans"]
+__all__ = ["RESULTS_SCHEMA", "SUFFIXES", "read_results", "read_scans"]
 
 Found = TypeVar("Found")
+RESULTS_SCHEMA = "dormancy.results/1"
 
 SUFFIXES = (".json", ".jsonl")
 SCHEMAS = [RESULTS_SCHEMA, "dormancy.scan/1", "dormancy.series/1", "dormancy.report/1"]

@@ -154,7 +154,7 @@ def _markdown(comparison: SampleComparison) -> str:
 def _draw(console: Console, comparisons: Sequence[SampleComparison]) -> None:
     from rich.text import Text
 
-    from dormancy_cli.scan.tables import literal, new_table
+    from dormancy_cli.shared.tables import literal, new_table
 
     for index, comparison in enumerate(comparisons):
         if index:

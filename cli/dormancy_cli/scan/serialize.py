@@ -11,13 +11,14 @@ from dormancy.text.jsonable import as_json
 from dormancy.text.markdown import cell, line, rule
 from dormancy_cli.scan.collect import Collection, Group
 from dormancy_cli.scan.gates.verdict import Verdict
+from dormancy_cli.scan.results_file import RESULTS_SCHEMA
 
 if TYPE_CHECKING:
     from dormancy.scanning.result import DormancyScan
 
-__all__ = ["RESULTS_SCHEMA", "rows", "to_csv", "to_json", "to_jsonl", "to_markdown"]
+__all__ = ["rows", "to_csv", "to_json", "to_jsonl", "to_markdown"]
 
-RESULTS_SCHEMA = "dormancy.results/1"
+
 HISTORIES: tuple[Literal["previous", "cumulative", "first"], ...] = ("previous", "cumulative", "first")
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from dormancy_cli.shared.tables import _say, literal, new_table
 from dormancy_cli.shared.text import bar, counted, grouped, number, percent, printable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dormancy_cli.scan.gates.gate import Gate
     from dormancy_cli.scan.gates.verdict import Verdict
 
-__all__ = ["draw_gates", "draw_group", "draw_scan", "literal", "new_table"]
+__all__ = ["draw_gates", "draw_group", "draw_scan"]
 
 SHARES = ((0.25, "green"), (0.5, "yellow"), (1.0, "red"))
 BAR_CELLS = 12
@@ -85,21 +85,6 @@ def draw_gates(console: Console, verdicts: Sequence[Verdict]) -> None:
 
 def _found(verdict: Verdict) -> str:
     return f"{verdict.checkpoint}: {verdict.finding}"
-
-
-def new_table() -> Table:
-    """Make an empty table in the style of all others."""
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-
-
-def literal(name: str) -> Text:
-    """Make a cell of a name from a file: nothing in it is markup, and nothing acts on the terminal."""
-    return Text(printable(name))
-
-
-def _say(console: Console, line: str, style: str = "") -> None:
-    """Print one line of text: on a terminal it wraps at words, elsewhere it stays one line."""
-    console.print(Text(printable(line), style=style), soft_wrap=not console.is_terminal)
 
 
 def _facts(*facts: str | None) -> str:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from dormancy.text.jsonable import as_json
-from dormancy_cli.scan import cache
 from dormancy_cli.shared.paths import Failure
 
 if TYPE_CHECKING:
     from dormancy.io import Hints
 
-__all__ = ["Done", "ScanOptions", "Task", "perform", "plan"]
+__all__ = ["Done", "ScanOptions", "Task", "plan"]
 
 
 @final
@@ -84,55 +81,3 @@ def _task(path: Path, options: ScanOptions, before: list[Path], in_run: bool, ca
         return Task(path, options, cache=cache)
     first, previous = (before[0], before[-1]) if before else (None, None)
     return Task(path, options, first, previous, True, cache)
-
-
-def perform(task: Task) -> Done:
-    """Scan the checkpoint, unless the cache has that scan. Raises what `scan_checkpoint` raises.
-
-    The result goes through JSON in any case: whether it was measured now, before, or in another process makes no
-    difference to what is printed of it.
-    """
-    if task.cache is None or (task.options.hints is not None and task.options.hints.model is not None):
-        return Done(_scan(task))  # what the user's own code builds cannot be told from its name
-    key = cache.key_of(task)
-    if key is None:
-        return Done(_scan(task))
-    found = cache.read(task.cache, key)
-    if found is not None:
-        return Done(_where_it_is_now(found, task), remembered=True)
-    text = _scan(task)
-    if cache.is_of(text, key):
-        cache.write(task.cache, key, text)
-    return Done(text)
-
-
-def _scan(task: Task) -> str:
-    from dormancy.scanning.scanner import scan_checkpoint
-
-    options = task.options
-    found = scan_checkpoint(
-        task.path,
-        options.sample,
-        options.taus,
-        metrics=options.metrics,
-        device=options.device,
-        layers=options.layers,
-        batch_size=options.batch_size,
-        reference=task.first,
-        previous=task.previous,
-        hints=options.hints,
-        answerable_only=task.in_run,
-        activations=dict(options.activations),
-    )
-    return as_json(found.to_dict(), indent=None)
-
-
-def _where_it_is_now(text: str, task: Task) -> str:
-    """Name the files as they are called now: the same bytes may have been scanned under another name."""
-    scan = json.loads(text)
-    scan["checkpoint"]["path"] = str(task.path)
-    scan["sample"]["path"] = str(cache.sample_of(task))
-    for name, path in (("reference", task.first), ("previous", task.previous)):
-        if scan.get(name) is not None:
-            scan[name]["path"] = str(path)
-    return as_json(scan, indent=None)

@@ -7,7 +7,6 @@ pipe of its own, so it is always known who works on what; when this process is k
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import traceback
@@ -16,18 +15,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
 from dormancy.errors import DormancyError, InputError
-from dormancy_cli.scan.tasks import Done, Task, perform
+from dormancy_cli.scan.perform import perform
+from dormancy_cli.scan.tasks import Done, Task
 from dormancy_cli.shared.paths import Failure
+from dormancy_cli.shared.processors import cores
 
-__all__ = ["Answer", "cores", "run_all"]
+__all__ = ["Answer", "run_all"]
 
 Answer: TypeAlias = Done | InputError
 SECONDS_TO_LEAVE = 5
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_all(tasks: Iterable[Task | Failure], jobs: int) -> Iterator[tuple[Task | Failure, Answer]]:

@@ -58,7 +58,7 @@ def _command(algorithm: Algorithm) -> Callable[..., int]:
 
 def add_algorithms() -> None:
     """Add a command for each algorithm, once; not when this module is imported, for `dormancy --help` needs none."""
-    from dormancy_agents.config import ALGORITHMS
+    from dormancy_agents.algorithms.registry import ALGORITHMS
     from dormancy_cli.train.flags import with_flags
 
     if not app.registered_commands:
@@ -131,6 +131,7 @@ def _train_seeds(algorithm: Algorithm, resolved: Resolved, arguments: Mapping[st
 
 
 def _train(algorithm: Algorithm, config: CommonConfig, arguments: Mapping[str, Any]) -> int:
+    from dormancy_agents.algorithms.registry import train_function
     from dormancy_agents.errors import AlreadyFinished
 
     options.require_device(config.device)
@@ -139,7 +140,7 @@ def _train(algorithm: Algorithm, config: CommonConfig, arguments: Mapping[str, A
     quiet = arguments["quiet"]
     reporter = Reporter(quiet=quiet)
     try:
-        outcome = algorithm.train(config, folder, progress=not quiet, resume=arguments["resume"])
+        outcome = train_function(algorithm)(config, folder, progress=not quiet, resume=arguments["resume"])
     except AlreadyFinished as finished:
         reporter.note(str(finished))
         return 0

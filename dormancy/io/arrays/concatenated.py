@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any, final
+from collections.abc import Sequence
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dormancy.errors import SampleError, UsageError
-from dormancy.io.samples.sample import Array, ObservationArray, ReplaySample
+from dormancy.io.arrays.base import Array, ObservationArray
 
-__all__ = ["JoinedArray", "PickedArray", "Segment", "pick_rows"]
+__all__ = ["JoinedArray", "PickedArray", "Segment"]
 
 Segment = tuple[ObservationArray, int, int]
 """Rows start to stop (exclusive) of an array."""
@@ -72,26 +71,3 @@ class PickedArray:
             return np.zeros((0, *self.shape[1:]), self.dtype)
         runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
         return np.concatenate([np.asarray(self._array[int(run[0]) : int(run[-1]) + 1]) for run in runs])
-
-
-def pick_rows(sample: ReplaySample, rows: int, seed: int) -> ReplaySample:
-    """Draw `rows` transitions uniformly without replacement, kept in their order; all of them where there are no more.
-
-    The draw is repeatable: the same `seed` on the same sample gives the same rows. Raises `UsageError` below 1 row.
-    """
-    if rows < 1:
-        raise UsageError(f"a sample needs at least 1 row, not {rows}")
-    if rows >= len(sample):
-        return sample
-    positions = np.sort(np.random.default_rng(seed).choice(len(sample), rows, replace=False)).astype(np.int64)
-    lazy = {"observations", "next_observations"}
-    names = [field.name for field in fields(sample) if field.name not in ("provenance", "source")]
-    found: dict[str, Any] = {}
-    for name in names:
-        part = getattr(sample, name)
-        pick: Callable[[Any], Any] = (
-            (lambda array: PickedArray(array, positions)) if name in lazy else (lambda array: array[positions])
-        )
-        if part is not None:
-            found[name] = {key: pick(each) for key, each in part.items()} if isinstance(part, Mapping) else pick(part)
-    return replace(sample, **found)

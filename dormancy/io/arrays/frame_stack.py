@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from dormancy.io.samples.sample import Array, ObservationArray
+from dormancy.io.arrays.base import Array, ObservationArray
 
 __all__ = ["StackedArray"]
 

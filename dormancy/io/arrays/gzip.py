@@ -14,10 +14,11 @@ from typing import Any, BinaryIO, NoReturn, final
 import numpy as np
 
 from dormancy.errors import FileError, FormatError, SampleError, UnsafeFileError, UsageError
+from dormancy.io.arrays.base import Array
 from dormancy.io.arrays.raw import require_row_size
-from dormancy.io.files import one_line, open_regular_file, printable
-from dormancy.io.safety.hdf5 import MAX_IN_MEMORY, MAX_RATIO, SAMPLE_DTYPES
-from dormancy.io.samples.sample import Array
+from dormancy.io.files import open_regular_file
+from dormancy.io.limits import MAX_IN_MEMORY, MAX_RATIO, SAMPLE_DTYPES
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["GzipArray", "read_gzip"]
 

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 
 from dormancy.errors import FileError, UsageError
-from dormancy.io.files import one_line, printable
-from dormancy.io.samples.sample import Array
+from dormancy.io.arrays.base import Array
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["HDF5_ERRORS", "StoredArray"]
 

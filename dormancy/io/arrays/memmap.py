@@ -14,7 +14,8 @@ import numpy as np
 
 from dormancy.errors import FileError, FormatError, SampleError, UnsafeFileError
 from dormancy.io.arrays.raw import OpenFile, SpanArray
-from dormancy.io.files import one_line, open_regular_file, printable, sha256_file
+from dormancy.io.files import open_regular_file, sha256_file
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["MemmapFolder"]
 

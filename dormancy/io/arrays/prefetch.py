@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
-from dormancy.io.samples.sample import Array, ObservationArray
+from dormancy.io.arrays.base import Array, ObservationArray
 
 __all__ = ["slabs"]
 

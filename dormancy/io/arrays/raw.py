@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, NoReturn, final
 import numpy as np
 
 from dormancy.errors import FileError, UnsafeFileError, UsageError
-from dormancy.io.files import one_line, printable
-from dormancy.io.safety.hdf5 import MAX_IN_MEMORY, MAX_ROW
-from dormancy.io.samples.sample import Array
+from dormancy.io.arrays.base import Array
+from dormancy.io.limits import MAX_IN_MEMORY, MAX_ROW
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["OpenFile", "SpanArray", "require_row_size", "whole"]
 

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+from dormancy.io.arrays.base import Array
 from dormancy.io.arrays.concatenated import JoinedArray, Segment
 from dormancy.io.arrays.raw import SpanArray
-from dormancy.io.samples.sample import Array
 
 __all__ = ["Ring", "episode_ids", "one_or_by_name"]
 

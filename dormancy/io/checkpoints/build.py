@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dormancy.errors import ArchitectureUnknown, InputError
-from dormancy.io.files import one_line, printable
 from dormancy.networks import ARCHITECTURES, NetworkSpec, build_network
 from dormancy.registry import nearest
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["rebuild", "refilled"]
 

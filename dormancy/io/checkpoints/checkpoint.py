@@ -10,20 +10,11 @@ from torch import Tensor, nn
 
 from dormancy.errors import InputError
 from dormancy.io.checkpoints.build import rebuild, refilled
-from dormancy.io.files import printable
+from dormancy.io.source import Source
 from dormancy.networks import NetworkSpec
+from dormancy.text.escape import printable
 
-__all__ = ["Assumption", "Checkpoint", "Source"]
-
-
-@final
-@dataclass(frozen=True)
-class Source:
-    """The file something was read from: path as given, kind of file, SHA-256 of its bytes."""
-
-    path: str
-    format: str
-    sha256: str
+__all__ = ["Assumption", "Checkpoint"]
 
 
 @final

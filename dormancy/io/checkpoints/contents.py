@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from dormancy.errors import DormancyError, FormatError
-from dormancy.io.checkpoints.checkpoint import Source
 from dormancy.io.checkpoints.hints import Hints
 from dormancy.io.checkpoints.load import reader_of
 from dormancy.io.checkpoints.reader import Candidate, open_candidate
 from dormancy.io.checkpoints.state_dicts import Parameters
-from dormancy.io.files import printable
+from dormancy.io.source import Source
+from dormancy.text.escape import printable
 
 __all__ = ["NetworkFound", "Survey", "survey_checkpoint"]
 

@@ -10,7 +10,7 @@ from typing import final
 from torch import nn
 
 from dormancy.errors import UsageError
-from dormancy.io.files import one_line, printable
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["Hints", "user_factory"]
 

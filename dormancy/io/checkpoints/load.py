@@ -15,7 +15,7 @@ from dormancy.io.checkpoints.formats import state_dict as _bare
 from dormancy.io.checkpoints.formats import torch_programs as _programs
 from dormancy.io.checkpoints.hints import Hints
 from dormancy.io.checkpoints.reader import READERS, Candidate, CheckpointReader, open_candidate
-from dormancy.io.files import printable
+from dormancy.text.escape import printable
 
 __all__ = ["load_checkpoint", "reader_of"]
 

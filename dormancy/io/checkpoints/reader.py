@@ -10,15 +10,17 @@ from functools import cached_property
 from typing import Any, BinaryIO, Protocol, final
 
 from dormancy.errors import FileError
-from dormancy.io.checkpoints.checkpoint import Checkpoint, Source
+from dormancy.io.checkpoints.checkpoint import Checkpoint
 from dormancy.io.checkpoints.hints import Hints
 from dormancy.io.checkpoints.state_dicts import Parameters
-from dormancy.io.files import one_line, open_regular_file, printable, sha256_stream
+from dormancy.io.files import open_regular_file, sha256_stream
 from dormancy.io.safety.pickle_modules import names_modules
 from dormancy.io.safety.torch_load import load_guarded
 from dormancy.io.safety.torch_zip import TorchArchive, list_members, read_torch_archive
 from dormancy.io.signatures import HEAD_SIZE, describe, is_zip
+from dormancy.io.source import Source
 from dormancy.registry import Registry
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["READERS", "Candidate", "CheckpointReader", "open_candidate"]
 

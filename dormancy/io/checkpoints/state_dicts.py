@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dormancy.errors import FormatError, InputError, KeyNeeded
 from dormancy.io.checkpoints.checkpoint import Assumption
-from dormancy.io.files import printable
 from dormancy.registry import nearest
+from dormancy.text.escape import printable
 
 __all__ = ["choose", "once", "state_dicts", "unwrapped"]
 

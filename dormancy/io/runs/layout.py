@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dormancy.errors import FileError
-from dormancy.io.files import one_line, open_regular_file, printable
+from dormancy.io.files import open_regular_file
 from dormancy.io.safety.torch_zip import list_members
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["CHECKPOINT_SUFFIXES", "find_sample", "list_checkpoints", "list_runs"]
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dormancy.errors import FileError, FormatError
-from dormancy.io.files import one_line, printable, require_regular_file
+from dormancy.io.files import require_regular_file
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["Evaluation", "TrainingRecord", "read_training"]
 

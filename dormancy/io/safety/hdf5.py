@@ -11,29 +11,23 @@ from math import prod
 from typing import Any, NoReturn, final
 
 import h5py
-import numpy as np
 from h5py import h5d, h5l, h5t, h5z
 
 from dormancy.errors import SampleError, UnsafeFileError
+from dormancy.io.arrays.base import Array
 from dormancy.io.arrays.hdf5 import StoredArray
-from dormancy.io.files import printable
-from dormancy.io.samples.sample import Array
+from dormancy.io.limits import MAX_IN_MEMORY, MAX_RATIO, MAX_ROW, SAMPLE_DTYPES
+from dormancy.text.escape import printable
 
-__all__ = ["SAMPLE_DTYPES", "GuardedFile"]
+__all__ = ["GuardedFile"]
 
-SAMPLE_DTYPES = frozenset(
-    np.dtype(kind) for kind in ("?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
-)
 
 MAX_ENTRIES = 256
 MAX_ATTRIBUTE = 1 << 20
-MAX_ROW = 1 << 26
-MAX_CHUNK = 1 << 26
-MAX_IN_MEMORY = 1 << 29
-"""Bytes: an attribute, one row, one chunk (inflated as a whole), and an array that is read at once."""
 
-MAX_RATIO = 1100
-"""Deflate reaches 1032 to 1 at most: data that claims more has chunks missing, or is stored twice."""
+
+MAX_CHUNK = 1 << 26
+
 
 _FILTERS = frozenset({h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FILTER_LZF})
 _LAYOUTS = frozenset({h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED})

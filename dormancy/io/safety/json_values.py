@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dormancy.errors import UsageError
-from dormancy.io.files import printable
+from dormancy.text.escape import printable
 
 __all__ = ["plain_json"]
 

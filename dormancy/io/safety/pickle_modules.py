@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
-from dormancy.io.files import printable
 from dormancy.io.safety.pickle_tensors import Global, Machine, OrderedItems
+from dormancy.text.escape import printable
 
 __all__ = ["Stub", "names_modules", "read_stubs"]
 

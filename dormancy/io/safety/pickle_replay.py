@@ -16,8 +16,8 @@ from typing import Any, NoReturn, final
 
 from dormancy.errors import FileError, UnsafeFileError
 from dormancy.io.arrays.raw import OpenFile
-from dormancy.io.files import one_line, printable
 from dormancy.io.safety.pickle_arrays import ArrayRecord, Name, NumberType, Opaque, Span, described
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["is_pickle", "read_replay_pickle"]
 

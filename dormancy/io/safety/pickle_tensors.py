@@ -17,7 +17,7 @@ from math import prod
 from typing import Any, ClassVar, NoReturn, final
 
 from dormancy.errors import UnsafeFileError
-from dormancy.io.files import one_line, printable
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["ITEM_SIZES", "MAX_DEPTH", "Global", "Machine", "OrderedItems", "TensorRecord", "read_inert"]
 

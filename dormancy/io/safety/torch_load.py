@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from dormancy.errors import FileError, UnsafeFileError
-from dormancy.io.files import one_line, printable
 from dormancy.io.safety.pickle_tensors import MAX_DEPTH, read_inert
 from dormancy.io.safety.torch_zip import read_torch_archive
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["DTYPES", "check_guarded", "load_guarded"]
 

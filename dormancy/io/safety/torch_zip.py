@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, final
 
 from dormancy.errors import FileError, FormatError, UnsafeFileError
-from dormancy.io.files import one_line, printable
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["TorchArchive", "check_inflated", "list_members", "read_storages", "read_stored", "read_torch_archive"]
 

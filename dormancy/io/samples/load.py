@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Protocol
 
 from dormancy.errors import FormatError
-from dormancy.io.arrays.concatenated import pick_rows
-from dormancy.io.checkpoints.checkpoint import Source
-from dormancy.io.files import open_regular_file, printable
+from dormancy.io.files import open_regular_file
 from dormancy.io.safety.hdf5 import GuardedFile
-from dormancy.io.samples.formats._hdf5 import D4RL, Minari, Robomimic, Tianshou
+from dormancy.io.samples.draw import pick_rows
+from dormancy.io.samples.formats.d4rl import D4RL
 from dormancy.io.samples.formats.dopamine import Dopamine
+from dormancy.io.samples.formats.minari import Minari
 from dormancy.io.samples.formats.native import SCHEMA, damage_named, open_guarded, own_sample
+from dormancy.io.samples.formats.robomimic import Robomimic
 from dormancy.io.samples.formats.stable_baselines3 import Sb3Replay
+from dormancy.io.samples.formats.tianshou import Tianshou
 from dormancy.io.samples.formats.torchrl import Torchrl
 from dormancy.io.samples.sample import ReplaySample
 from dormancy.io.signatures import HEAD_SIZE, describe
+from dormancy.io.source import Source
 from dormancy.registry import Registry
+from dormancy.text.escape import printable
 
 __all__ = ["SAMPLE_READERS", "STORE_READERS", "SampleReader", "StoreReader", "open_foreign_sample", "open_picked"]
 

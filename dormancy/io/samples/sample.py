@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, TypeAlias, final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import final
 
 from dormancy.errors import SampleError
-from dormancy.io.checkpoints.checkpoint import Source
-from dormancy.io.files import printable
+from dormancy.io.arrays.base import Array, ObservationArray
+from dormancy.io.source import Source
+from dormancy.text.escape import printable
 
-__all__ = ["Array", "ObservationArray", "ReplaySample"]
-
-Array: TypeAlias = NDArray[Any]
-
-
-class ObservationArray(Protocol):
-    """What observations must offer: a NumPy array does, and so does an open HDF5 dataset.
-
-    Rows are transitions. Slices of consecutive rows are read; a slice of an HDF5 dataset reads just these rows.
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Rows first."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The stored type; pixels are ``uint8``."""
-        ...
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, rows: slice, /) -> Array: ...
+__all__ = ["ReplaySample"]
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,12 +12,16 @@ from typing import Any
 import h5py
 import numpy as np
 
+from dormancy._version import __version__
 from dormancy.errors import SampleError, UsageError
-from dormancy.io.files import atomic_path, printable
-from dormancy.io.safety.hdf5 import MAX_ATTRIBUTE, MAX_ROW, SAMPLE_DTYPES
+from dormancy.io.arrays.base import ObservationArray
+from dormancy.io.files import atomic_path
+from dormancy.io.limits import MAX_ROW, SAMPLE_DTYPES
+from dormancy.io.safety.hdf5 import MAX_ATTRIBUTE
 from dormancy.io.samples.formats.native import OPTIONAL_ARRAYS, SCHEMA, SCHEMA_VERSION
 from dormancy.io.samples.hdf5_stream import Sink
-from dormancy.io.samples.sample import ObservationArray, ReplaySample
+from dormancy.io.samples.sample import ReplaySample
+from dormancy.text.escape import printable
 
 __all__ = ["save_sample"]
 
@@ -82,7 +85,7 @@ def _check_writable(name: str, array: ObservationArray) -> None:
 
 
 def _attributes(provenance: Mapping[str, str]) -> dict[str, bytes]:
-    given = {"created_by": f"dormancy {_version()}", **provenance}
+    given = {"created_by": f"dormancy {__version__}", **provenance}
     for name, value in given.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name) or name in ("schema", "schema_version"):
             raise UsageError(
@@ -92,13 +95,6 @@ def _attributes(provenance: Mapping[str, str]) -> dict[str, bytes]:
             raise UsageError(f"provenance {name!r} must be text of at most {MAX_ATTRIBUTE} bytes without NUL")
     texts = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **given}
     return {name: texts[name].encode("utf-8", "replace") for name in sorted(texts)}  # equal mappings, equal bytes
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("dormancy")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _write(

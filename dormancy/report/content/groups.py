@@ -13,11 +13,10 @@ from dormancy.errors import UsageError
 from dormancy.metrics import FloatArray
 from dormancy.registry import nearest
 from dormancy.report.content.runs import Inputs, Run
-from dormancy.report.content.sections.returns import FINAL
 from dormancy.report.palette import slot_of
 from dormancy.text.numbers import listed, number, shown
 
-__all__ = ["SEED", "Comparison", "Group", "Pairing", "compare_runs"]
+__all__ = ["FINAL", "SEED", "Comparison", "Group", "Pairing", "compare_runs"]
 
 SEED = "seed"
 NOT_SETTINGS = (SEED, "device", "threads", "tensorboard")
@@ -273,3 +272,6 @@ def _notes(inputs: Inputs, pairings: Sequence[Pairing], setting: str) -> tuple[s
     out = [run.label for run in inputs.runs if id(run) not in used]
     without = f"Without a counterpart that differs in {shown(setting)} alone, so left out: {listed(out)}."
     return (*([without] if out else []), *_short(pairings), *_seed_notes(pairings, setting))
+
+
+FINAL = 0.1

@@ -13,10 +13,10 @@ from typing import Any, TypeAlias, final
 import numpy as np
 
 from dormancy.activation_maps.maps import Convolutions
+from dormancy.arrays import BoolArray
 from dormancy.errors import UsageError
 from dormancy.io import TrainingRecord
 from dormancy.metrics import FloatArray, Measurement
-from dormancy.metrics.overlap import BoolArray
 from dormancy.report.palette import SLOTS, slot_of
 from dormancy.scanning.result import DormancyScan, LayerScore
 from dormancy.scanning.series import DormancySeries

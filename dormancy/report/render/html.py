@@ -17,7 +17,7 @@ import numpy as np
 from markupsafe import Markup
 
 from dormancy.errors import OutputError
-from dormancy.io.files import atomic_path, printable
+from dormancy.io.files import atomic_path
 from dormancy.report.axis import columns_of
 from dormancy.report.content.report import ReportView, build_view
 from dormancy.report.content.runs import Records, Seen
@@ -29,6 +29,7 @@ from dormancy.report.render.page_data import as_json, figure_id, payload
 from dormancy.report.render.png import data_uri, tile_uri
 from dormancy.report.render.svg import NARROW, SMALL, TINY, WIDE, draw_lines, sparkline
 from dormancy.scanning.series import DormancySeries
+from dormancy.text.escape import printable
 from dormancy.text.numbers import compact
 
 __all__ = ["MOST_BYTES", "render_html", "write_html"]

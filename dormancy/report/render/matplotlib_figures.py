@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dormancy.errors import OutputError
-from dormancy.io.files import atomic_path, printable, why_unwritable
+from dormancy.io.files import atomic_path, why_unwritable
 from dormancy.report.axis import columns_of
 from dormancy.report.content.report import ReportView, RunLabel, build_view
 from dormancy.report.content.runs import Records, Seen
@@ -26,6 +26,7 @@ from dormancy.report.palette import ERROR, LIGHT, PICTURE, blend
 from dormancy.report.render.matplotlib_gallery import draw_gallery, gallery_rows
 from dormancy.report.render.matplotlib_lines import DASHES, SOFT, STYLE, draw_lines, draw_raster
 from dormancy.scanning.series import DormancySeries
+from dormancy.text.escape import printable
 
 __all__ = ["write_figure", "write_png"]
 

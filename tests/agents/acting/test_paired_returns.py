@@ -16,8 +16,8 @@ from dormancy.io import Checkpoint, ReplaySample, save_checkpoint, save_sample
 from dormancy.networks import NetworkSpec, build_network
 from dormancy.pruning import Policy
 from dormancy_agents.acting.paired_returns import Returns, environment_config, play, play_both
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import make_continuous
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs.make import make_continuous
 from tests.cli.runs import Dormancy
 
 CARTPOLE, PENDULUM = dqn_config("CartPole-v1"), dqn_config("Pendulum-v1")

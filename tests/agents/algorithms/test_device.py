@@ -17,10 +17,12 @@ from dormancy.errors import UsageError
 from dormancy_agents.algorithms.dqn import agent as dqn
 from dormancy_agents.algorithms.dqn.agent import DQN
 from dormancy_agents.algorithms.drq.agent import DrQ
+from dormancy_agents.algorithms.drq.config import DrQConfig
 from dormancy_agents.algorithms.gradient_step import GradientStep
+from dormancy_agents.algorithms.registry import dqn_config
 from dormancy_agents.algorithms.sac import agent as sac
 from dormancy_agents.algorithms.sac.agent import SAC
-from dormancy_agents.config import DrQConfig, SACConfig, dqn_config
+from dormancy_agents.algorithms.sac.config import SACConfig
 from dormancy_agents.replay.buffer import Replay
 from dormancy_agents.training.running_means import WindowMeans
 from dormancy_agents.training.setup import prepare_device

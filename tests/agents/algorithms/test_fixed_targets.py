@@ -10,7 +10,7 @@ from dormancy.errors import SampleError, UsageError
 from dormancy.io import load_checkpoint
 from dormancy_agents.algorithms.dqn.agent import DQN
 from dormancy_agents.algorithms.fixed_targets import random_values
-from dormancy_agents.config import dqn_config
+from dormancy_agents.algorithms.registry import dqn_config
 from tests.agents.conftest import Run
 
 SMALL = {"hidden": (16, 16), "batch_size": 8, "warmup_agent_steps": 50, "agent_steps": 200, "threads": 1}

@@ -8,8 +8,9 @@ import torch
 
 from dormancy_agents.algorithms.dqn.agent import DQN
 from dormancy_agents.algorithms.gradient_step import GradientStep
+from dormancy_agents.algorithms.registry import dqn_config
 from dormancy_agents.algorithms.sac.agent import SAC
-from dormancy_agents.config import SACConfig, dqn_config
+from dormancy_agents.algorithms.sac.config import SACConfig
 
 SMALL = {"hidden": (16,), "width": 0.1, "batch_size": 4, "warmup_agent_steps": 50, "threads": 1, "replay_capacity": 500}
 

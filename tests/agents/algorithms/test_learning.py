@@ -10,7 +10,7 @@ import torch
 from dormancy.errors import UsageError
 from dormancy_agents.algorithms.dqn import config as dqn_values
 from dormancy_agents.algorithms.dqn.agent import DQN, train
-from dormancy_agents.config import dqn_config
+from dormancy_agents.algorithms.registry import dqn_config
 
 SMALL = {"hidden": (16, 16), "batch_size": 8, "warmup_agent_steps": 50, "agent_steps": 200, "threads": 1}
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dormancy_agents.config import ALGORITHMS, Layer, resolve
+from dormancy_agents.algorithms.registry import ALGORITHMS, train_function
+from dormancy_agents.config import Layer, resolve
 from dormancy_agents.envs import RecordedEnvironment
 from dormancy_agents.replay.buffer import Replay
 
@@ -40,7 +41,7 @@ def test_gradient_steps_begin_before_the_environment_steps_and_no_action_waits_f
     noted(Replay, "batch", "learn")
     more = {"agent_steps": STEPS, "warmup_agent_steps": WARMUP, "threads": 1, "sample_size": 16, "batch_size": 4}
     config = resolve(ALGORITHMS[algorithm], env_id, [Layer("given", {**more, **given})]).config
-    ALGORITHMS[algorithm].train(config, tmp_path / "run", progress=False, resume=False)
+    train_function(ALGORITHMS[algorithm])(config, tmp_path / "run", progress=False, resume=False)
 
     expected = []
     for step in range(1, STEPS + 1):

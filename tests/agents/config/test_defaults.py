@@ -7,9 +7,11 @@ import pytest
 
 from dormancy.errors import UsageError
 from dormancy.networks import ACTIVATIONS, ARCHITECTURES
+from dormancy.networks.layers import NEVER_ZERO as LIBRARY_NEVER_ZERO
 from dormancy.recycle import RECYCLERS, ContinualBackprop
-from dormancy.scanning.scanner import NEVER_ZERO as LIBRARY_NEVER_ZERO
-from dormancy_agents.config import ALGORITHMS, DQNConfig, Layer, Resolved, dqn_config, resolve
+from dormancy_agents.algorithms.dqn.config import DQNConfig
+from dormancy_agents.algorithms.registry import ALGORITHMS, dqn_config
+from dormancy_agents.config import Layer, Resolved, resolve
 from dormancy_agents.config.fields import kinds
 from dormancy_agents.config.files import read_settings
 from dormancy_agents.config.resolve import MATURITY, NEVER_ZERO
@@ -90,20 +92,20 @@ def test_unknown_fields_name_the_nearest_one() -> None:
 
 
 def test_settings_are_read_by_the_kind_of_the_field() -> None:
-    assert read_settings(["norm=layer"]) == {"norm": "layer"}
-    found = read_settings(["gamma=0.9", "hidden=64,32", "clip_rewards=false", "taus=0,0.5", "batch_size=8"])
+    assert read_settings(["norm=layer"], DQNConfig) == {"norm": "layer"}
+    found = read_settings(["gamma=0.9", "hidden=64,32", "clip_rewards=false", "taus=0,0.5", "batch_size=8"], DQNConfig)
     assert found == {"gamma": 0.9, "hidden": (64, 32), "clip_rewards": False, "taus": (0, 0.5), "batch_size": 8}
 
 
 @pytest.mark.parametrize("item", ["gamma", "gamma=x", "batch_size=1.5", "clip_rewards=yes", "hidden=a,b"])
 def test_settings_of_the_wrong_kind(item: str) -> None:
     with pytest.raises(UsageError, match=item.partition("=")[0]):
-        read_settings([item])
+        read_settings([item], DQNConfig)
 
 
 def test_settings_that_do_not_exist() -> None:
     with pytest.raises(UsageError, match="did you mean 'n_step'"):
-        read_settings(["nstep=3"])
+        read_settings(["nstep=3"], DQNConfig)
 
 
 def resolved(algorithm: str, env_id: str, *layers: dict[str, object], preset: str = "paper") -> Resolved:
@@ -180,7 +182,7 @@ def test_a_value_of_the_wrong_kind_says_where_it_stands() -> None:
 @pytest.mark.parametrize("item", ["--show-config", "batch_size", ""])
 def test_a_setting_without_a_value(item: str) -> None:
     with pytest.raises(UsageError, match="--set takes NAME=VALUE"):
-        read_settings([item])
+        read_settings([item], DQNConfig)
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "drq", "sac"])

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from dormancy.errors import FileError, UsageError
-from dormancy_agents.config import ALGORITHMS, Layer, resolve
+from dormancy_agents.algorithms.dqn.config import DQNConfig
+from dormancy_agents.algorithms.registry import ALGORITHMS
+from dormancy_agents.config import Layer, resolve
 from dormancy_agents.config.files import as_toml, read_settings, read_toml
 from dormancy_cli.main import run
 
@@ -111,7 +113,7 @@ def test_wrong_kinds_in_a_file() -> None:
 
 def test_options_of_recyclers_are_read_by_how_they_look() -> None:
     items = ["selection=random", "end=100", "rate=0.5", "layers=fc1,fc2", "x=false"]
-    found = read_settings([f"recycler_options.{item}" for item in items])
+    found = read_settings([f"recycler_options.{item}" for item in items], DQNConfig)
     assert found == {
         "recycler_options": {"selection": "random", "end": 100, "rate": 0.5, "layers": ["fc1", "fc2"], "x": False}
     }

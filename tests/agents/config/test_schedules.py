@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dormancy_agents.config import dqn_config
+from dormancy_agents.algorithms.registry import dqn_config
 from dormancy_agents.config.schedules import epsilon_at, gradient_steps_due, scaled_target_period
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dormancy.errors import UsageError
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import Environment, make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs import Environment
+from dormancy_agents.envs.make import make_environment
 
 SEVENTEEN = [
     "Asterix", "DemonAttack", "Seaquest", "WizardOfWor", "BeamRider", "RoadRunner", "Jamesbond", "Qbert", "Breakout",

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dormancy.errors import UsageError
-from dormancy_agents.config import SACConfig
-from dormancy_agents.envs import RecordedEnvironment, make_continuous, make_environment
+from dormancy_agents.algorithms.sac.config import SACConfig
+from dormancy_agents.envs import RecordedEnvironment
+from dormancy_agents.envs.make import make_continuous, make_environment
 
 MUJOCO = {"HalfCheetah-v5": (17, 6), "Hopper-v5": (11, 3), "Walker2d-v5": (17, 6), "Ant-v5": (105, 8)}
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs.make import make_environment
 
 
 def area_weights(small: int, large: int) -> np.ndarray:

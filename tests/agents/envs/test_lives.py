@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import Environment, RecordedEnvironment, make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs import Environment, RecordedEnvironment
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.replay.buffer import Replay
 from dormancy_cli.main import run
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dormancy.errors import UsageError
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.envs.minatar import MINATAR_GAMES
 from tests.agents.conftest import Run
 from tests.agents.conftest import train as train_dqn

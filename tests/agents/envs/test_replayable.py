@@ -6,8 +6,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import RecordedEnvironment, make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs import RecordedEnvironment
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.training.random_streams import Streams
 
 MINATAR = [f"MinAtar/{game}-v1" for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")]

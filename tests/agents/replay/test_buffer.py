@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dormancy.errors import UsageError
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.replay.buffer import Replay
 
 STACK = 3

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import Environment, make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs import Environment
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.training import journal
 from dormancy_agents.training.evaluation import Episode, play
 from dormancy_cli.main import run

@@ -9,7 +9,7 @@ from dormancy.errors import UsageError
 from dormancy.io import load_checkpoint
 from dormancy.recycle import RECYCLERS
 from dormancy_agents.algorithms.dqn.agent import DQN
-from dormancy_agents.config import dqn_config
+from dormancy_agents.algorithms.registry import dqn_config
 from dormancy_cli.main import run
 from tests.agents.conftest import CARTPOLE, Run, train
 

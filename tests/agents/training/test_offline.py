@@ -16,8 +16,8 @@ from dormancy.errors import SampleError, UsageError
 from dormancy.io import ReplaySample, save_sample
 from dormancy_agents.acting.sample import collect_sample
 from dormancy_agents.algorithms.dqn.agent import DQN
-from dormancy_agents.config import dqn_config
-from dormancy_agents.envs import make_environment
+from dormancy_agents.algorithms.registry import dqn_config
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.replay.buffer import Replay
 from dormancy_agents.run_folder.resume import ResumeStore
 from dormancy_agents.training.offline import Recording, recorded_replay

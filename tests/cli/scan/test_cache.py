@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dormancy_cli.scan import cache
-from dormancy_cli.scan.tasks import ScanOptions, Task, perform
+from dormancy_cli.scan.perform import perform
+from dormancy_cli.scan.tasks import ScanOptions, Task
 from tests.cli.runs import Dormancy, write_checkpoint
 
 

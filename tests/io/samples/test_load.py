@@ -13,7 +13,8 @@ import pytest
 
 from dormancy.errors import DormancyError, FormatError, SampleError, UnsafeFileError, UsageError
 from dormancy.io import ReplaySample, open_foreign_sample, open_sample, save_sample
-from dormancy.io.arrays.concatenated import JoinedArray, PickedArray, pick_rows
+from dormancy.io.arrays.concatenated import JoinedArray, PickedArray
+from dormancy.io.samples.draw import pick_rows
 from dormancy.io.samples.load import SAMPLE_READERS, open_picked
 from tests.io.expectations import Refused, one_printable_line
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from dormancy.errors import OutputError, SampleError, UsageError
 from dormancy.io import ReplaySample, open_sample, save_sample, sha256_file
-from dormancy.io.safety.hdf5 import SAMPLE_DTYPES
-from dormancy.io.samples.sample import Array
+from dormancy.io.arrays.base import Array
+from dormancy.io.limits import SAMPLE_DTYPES
 from tests.io.expectations import Refused, single_input
 
 OPTIONAL = ("actions", "rewards", "terminations", "truncations", "episode_ids", "steps")

@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dormancy_agents.algorithms.dqn.config import DQNConfig
 from dormancy_agents.algorithms.dqn.losses import double_target, max_target, td_loss
 from dormancy_agents.algorithms.fixed_targets import first_network, fixed_targets
 from dormancy_agents.algorithms.gradient_step import GradientStep
-from dormancy_agents.config import DiscreteConfig, DQNConfig
+from dormancy_agents.config import DiscreteConfig
 from dormancy_agents.config.schedules import epsilon_at, gradient_steps_due
-from dormancy_agents.envs import RecordedEnvironment, make_environment
+from dormancy_agents.envs import RecordedEnvironment
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.replay.buffer import Batch, Replay
 from dormancy_agents.replay.pixel_layout import channels_last, to_device
 from dormancy_agents.training.agent import learner_state, load_learner_state

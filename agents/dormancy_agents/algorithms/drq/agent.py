@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dormancy_agents.algorithms.dqn.agent import DQN
 from dormancy_agents.algorithms.drq.augmentation import augmented
-from dormancy_agents.config import DrQConfig
+from dormancy_agents.algorithms.drq.config import DrQConfig
 from dormancy_agents.replay.buffer import Batch
 from dormancy_agents.training.offline import learn_offline
 from dormancy_agents.training.session import Outcome, Session

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dormancy.networks import NetworkSpec, SACNetwork, build_network
 from dormancy_agents.algorithms.gradient_step import GradientStep
+from dormancy_agents.algorithms.sac.config import SACConfig
 from dormancy_agents.algorithms.sac.losses import (
     actor_loss,
     critic_loss,
@@ -22,9 +23,9 @@ from dormancy_agents.algorithms.sac.losses import (
     squashed_sample,
     temperature_loss,
 )
-from dormancy_agents.config import SACConfig
 from dormancy_agents.config.schedules import gradient_steps_due
-from dormancy_agents.envs import RecordedEnvironment, make_environment
+from dormancy_agents.envs import RecordedEnvironment
+from dormancy_agents.envs.make import make_environment
 from dormancy_agents.replay.buffer import Replay
 from dormancy_agents.replay.pixel_layout import to_device
 from dormancy_agents.training.agent import learner_state, load_learner_state

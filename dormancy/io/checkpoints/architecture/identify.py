@@ -9,8 +9,8 @@ from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.hints import user_factory
 from dormancy.io.checkpoints.reader import Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters, once, unwrapped
-from dormancy.io.files import printable
 from dormancy.networks import NetworkSpec
+from dormancy.text.escape import printable
 
 __all__ = ["checkpoint_of"]
 

@@ -16,9 +16,9 @@ from dormancy.io.checkpoints.architecture.norms import EPSILON
 from dormancy.io.checkpoints.architecture.templates import CHAINS, TOPOLOGIES, TRUNKS, Topology, Trunk
 from dormancy.io.checkpoints.checkpoint import Assumption
 from dormancy.io.checkpoints.hints import Hints
-from dormancy.io.files import printable
 from dormancy.networks import ACTIVATIONS, NetworkSpec
 from dormancy.registry import nearest
+from dormancy.text.escape import printable
 
 __all__ = ["Inferred", "Known", "infer"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from dormancy.errors import ArchitectureUnknown
 from dormancy.io.checkpoints.architecture.norms import EPSILON, Norm, find_norms, place_norms
 from dormancy.io.checkpoints.architecture.templates import NO_NEURONS
-from dormancy.io.files import printable
+from dormancy.text.escape import printable
 
 __all__ = ["Found", "Layer", "find_layers"]
 

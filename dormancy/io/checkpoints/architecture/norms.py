@@ -15,7 +15,7 @@ from typing import Any, NoReturn, final
 from torch import Tensor
 
 from dormancy.errors import ArchitectureUnknown
-from dormancy.io.files import printable
+from dormancy.text.escape import printable
 
 __all__ = ["EPSILON", "Norm", "find_norms", "place_norms"]
 

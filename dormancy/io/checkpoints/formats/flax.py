@@ -22,7 +22,7 @@ from dormancy.io.checkpoints.architecture.infer import Known
 from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters, choose
-from dormancy.io.files import one_line, printable
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["FORMAT", "FlaxReader"]
 

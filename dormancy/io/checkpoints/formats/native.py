@@ -21,10 +21,11 @@ from torch import Tensor
 from dormancy.errors import FormatError, OutputError, UnsafeFileError, UsageError
 from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.reader import READERS, Candidate
-from dormancy.io.files import atomic_path, printable, why_unwritable
+from dormancy.io.files import atomic_path, why_unwritable
 from dormancy.io.safety.json_values import plain_json
 from dormancy.io.safety.torch_load import DTYPES, check_guarded
 from dormancy.networks import ARCHITECTURES, NetworkSpec
+from dormancy.text.escape import printable
 
 __all__ = ["FORMAT", "VERSION", "NativeReader", "save_checkpoint"]
 

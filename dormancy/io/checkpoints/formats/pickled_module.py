@@ -20,12 +20,12 @@ from dormancy.io.checkpoints.architecture.sequential import facts_of, first_inpu
 from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters
-from dormancy.io.files import printable
 from dormancy.io.safety.pickle_modules import read_stubs
 from dormancy.io.safety.pickle_tensors import TensorRecord
 from dormancy.io.safety.torch_zip import read_storages
 from dormancy.networks import NetworkSpec
 from dormancy.registry import nearest
+from dormancy.text.escape import printable
 
 __all__ = ["FORMAT", "PickledModuleReader"]
 

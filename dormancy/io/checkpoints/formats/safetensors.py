@@ -14,7 +14,7 @@ from dormancy.io.checkpoints.architecture.identify import checkpoint_of
 from dormancy.io.checkpoints.checkpoint import Checkpoint
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters, choose
-from dormancy.io.files import one_line, printable
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["FORMAT", "SafetensorsReader"]
 

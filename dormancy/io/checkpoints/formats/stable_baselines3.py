@@ -15,9 +15,9 @@ from dormancy.io.checkpoints.architecture.infer import Known
 from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters, once, state_dicts
-from dormancy.io.files import one_line, printable
 from dormancy.io.safety.torch_load import load_guarded
 from dormancy.io.safety.torch_zip import read_stored
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["FORMAT", "StableBaselinesReader"]
 

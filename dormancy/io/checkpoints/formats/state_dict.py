@@ -14,7 +14,7 @@ from dormancy.io.checkpoints.checkpoint import Checkpoint
 from dormancy.io.checkpoints.formats.native import FORMAT as NATIVE
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters, choose, state_dicts
-from dormancy.io.files import printable
+from dormancy.text.escape import printable
 
 __all__ = ["FORMAT", "StateDictReader"]
 

@@ -20,9 +20,9 @@ from dormancy.io.checkpoints.architecture.identify import checkpoint_of
 from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters
-from dormancy.io.files import one_line, printable
 from dormancy.io.safety.torch_zip import check_inflated
 from dormancy.networks import NetworkSpec, Program
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["ExportReader", "TorchScriptReader"]
 

@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dormancy.errors import FileError, FormatError, SampleError, UsageError
+from dormancy.io.arrays.base import Array
 from dormancy.io.arrays.concatenated import JoinedArray
 from dormancy.io.arrays.frame_stack import StackedArray
 from dormancy.io.arrays.gzip import GzipArray, read_gzip
 from dormancy.io.arrays.raw import OpenFile
 from dormancy.io.arrays.ring_buffer import episode_ids
-from dormancy.io.checkpoints.checkpoint import Source
-from dormancy.io.files import printable, sha256_file
+from dormancy.io.files import sha256_file
 from dormancy.io.safety.pickle_replay import read_replay_pickle
-from dormancy.io.samples.sample import Array, ReplaySample
+from dormancy.io.samples.sample import ReplaySample
+from dormancy.io.source import Source
+from dormancy.text.escape import printable
 
 __all__ = ["FRAME_STACK", "Dopamine"]
 

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 import h5py
 
 from dormancy.errors import DormancyError, FileError, FormatError, SampleError
+from dormancy.io.arrays.base import Array
 from dormancy.io.arrays.hdf5 import HDF5_ERRORS, StoredArray
-from dormancy.io.checkpoints.checkpoint import Source
-from dormancy.io.files import one_line, open_regular_file, printable, sha256_stream
+from dormancy.io.files import open_regular_file, sha256_stream
 from dormancy.io.safety.hdf5 import GuardedFile
-from dormancy.io.samples.sample import Array, ReplaySample
+from dormancy.io.samples.sample import ReplaySample
 from dormancy.io.signatures import HEAD_SIZE, describe
+from dormancy.io.source import Source
+from dormancy.text.escape import one_line, printable
 
 __all__ = ["OPTIONAL_ARRAYS", "SCHEMA", "SCHEMA_VERSION", "damage_named", "open_guarded", "open_sample", "own_sample"]
 

@@ -15,13 +15,15 @@ from typing import Any, NoReturn, final
 import numpy as np
 
 from dormancy.errors import FormatError, SampleError
+from dormancy.io.arrays.base import Array
 from dormancy.io.arrays.raw import OpenFile, SpanArray, whole
 from dormancy.io.arrays.ring_buffer import Ring
-from dormancy.io.checkpoints.checkpoint import Source
-from dormancy.io.files import open_regular_file, printable, sha256_stream
+from dormancy.io.files import open_regular_file, sha256_stream
 from dormancy.io.safety.pickle_arrays import ArrayRecord, Opaque, Span
 from dormancy.io.safety.pickle_replay import is_pickle, read_replay_pickle
-from dormancy.io.samples.sample import Array, ReplaySample
+from dormancy.io.samples.sample import ReplaySample
+from dormancy.io.source import Source
+from dormancy.text.escape import printable
 
 __all__ = ["Sb3Replay"]
 

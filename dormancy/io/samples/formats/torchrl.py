@@ -16,12 +16,13 @@ from typing import Any, final
 import numpy as np
 
 from dormancy.errors import FormatError, SampleError
+from dormancy.io.arrays.base import Array
 from dormancy.io.arrays.memmap import MemmapFolder
 from dormancy.io.arrays.raw import SpanArray, whole
 from dormancy.io.arrays.ring_buffer import Ring, one_or_by_name
-from dormancy.io.checkpoints.checkpoint import Source
-from dormancy.io.files import printable
-from dormancy.io.samples.sample import Array, ReplaySample
+from dormancy.io.samples.sample import ReplaySample
+from dormancy.io.source import Source
+from dormancy.text.escape import printable
 
 __all__ = ["Torchrl"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dormancy.arrays import BoolArray
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray
 from dormancy.report.content.runs import Inputs, Run
 from dormancy.report.content.sections.common import RunCurve, curve_table, step_axis, value_axis
 from dormancy.report.model import Axis, Figure, Line, LinePanel, Section

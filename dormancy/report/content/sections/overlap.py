@@ -7,8 +7,9 @@ from typing import get_args
 
 import numpy as np
 
+from dormancy.arrays import BoolArray
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray, chance_overlap
+from dormancy.metrics.overlap import chance_overlap
 from dormancy.report.content.runs import Inputs, Scope
 from dormancy.report.content.sections.common import first_last, step_axis
 from dormancy.report.content.sections.overlap_matrix import pairs_figure

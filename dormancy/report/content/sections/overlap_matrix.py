@@ -8,9 +8,8 @@ from typing import final
 
 import numpy as np
 
-from dormancy.graph.neurons import IntArray
+from dormancy.arrays import BoolArray, IntArray
 from dormancy.metrics import FloatArray
-from dormancy.metrics.overlap import BoolArray
 from dormancy.report.content.runs import Inputs, Run, Scope
 from dormancy.report.model import Column, Figure, RasterPanel, Table
 from dormancy.report.score_levels import overlap_levels, overlap_scale

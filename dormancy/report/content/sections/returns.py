@@ -9,6 +9,7 @@ import numpy as np
 from dormancy.io import TrainingRecord
 from dormancy.metrics import FloatArray
 from dormancy.report.axis import written
+from dormancy.report.content.groups import FINAL
 from dormancy.report.content.runs import Inputs, Run
 from dormancy.report.content.sections.common import value_axis
 from dormancy.report.model import Axis, Cell, Column, Figure, Line, LinePanel, Section, Table
@@ -18,7 +19,8 @@ from dormancy.text.numbers import count, plural
 __all__ = ["EVALUATED", "evaluated", "returns_section", "share", "window_means"]
 
 MOST_WINDOWS, EPISODES_A_WINDOW = 20, 10
-FINAL = 0.1
+
+
 AGENT_STEPS = "agent steps"
 EVALUATED = "Evaluation without exploration"
 

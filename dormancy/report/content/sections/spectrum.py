@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dormancy.graph.neurons import IntArray
+from dormancy.arrays import IntArray
 from dormancy.metrics import FloatArray
 from dormancy.report.content.runs import Inputs, Run, Scope
 from dormancy.report.content.sections.common import line_styles, step_words

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dormancy_agents.algorithms.dqn.losses import double_target, max_target, n_step, td_loss
+from dormancy_agents.algorithms.dqn.losses import double_target, max_target, td_loss
+from dormancy_agents.replay.n_step import n_step
 
 NO = np.zeros((1, 3), bool)
 

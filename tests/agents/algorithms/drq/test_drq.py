@@ -10,7 +10,9 @@ import torch
 from dormancy.errors import UsageError
 from dormancy.io import load_checkpoint
 from dormancy_agents.algorithms.drq.agent import DrQ
-from dormancy_agents.config import ALGORITHMS, DrQConfig, Layer, resolve
+from dormancy_agents.algorithms.drq.config import DrQConfig
+from dormancy_agents.algorithms.registry import ALGORITHMS
+from dormancy_agents.config import Layer, resolve
 from dormancy_cli.main import run
 from tests.agents.conftest import Run
 

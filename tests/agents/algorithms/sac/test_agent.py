@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
+from dormancy_agents.algorithms.registry import ALGORITHMS
 from dormancy_agents.algorithms.sac.agent import SAC
-from dormancy_agents.config import ALGORITHMS, Layer, SACConfig, resolve
+from dormancy_agents.algorithms.sac.config import SACConfig
+from dormancy_agents.config import Layer, resolve
 
 Array = NDArray[np.float64]
 Weights = dict[str, Array]

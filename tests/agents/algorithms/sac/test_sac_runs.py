@@ -11,7 +11,7 @@ import torch
 
 from dormancy.io import load_checkpoint, open_sample
 from dormancy.io.runs.record import read_training
-from dormancy_agents.envs import make_continuous
+from dormancy_agents.envs.make import make_continuous
 from dormancy_agents.training.random_streams import Streams
 from dormancy_cli.main import run
 from tests.agents.conftest import Run
