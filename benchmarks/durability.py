@@ -32,7 +32,7 @@ from typing import Any
 import torch
 
 from dormancy.io import find_sample, load_checkpoint
-from dormancy_agents.algorithms.registry import ALGORITHMS
+from dormancy_agents.algorithms.registry import ALGORITHMS, train_function
 from dormancy_agents.config import Layer, resolve
 
 TIMES = ("wall_seconds", "agent_steps_per_second", "gradient_steps_per_second")
@@ -132,7 +132,7 @@ class Bench:
             env_id, own = RUNS[self.name]
             algorithm = ALGORITHMS[self.name.partition("-")[0]]
             config = resolve(algorithm, env_id, [Layer("benchmark", {**COMMON, **own})]).config
-            outcome = algorithm.train(config, out, progress=False, resume=True)
+            outcome = train_function(algorithm)(config, out, progress=False, resume=True)
         except DormancyError as error:
             print(f"  {error}", file=sys.stderr)
             return error.exit_code

@@ -341,8 +341,7 @@ def trace_neurons(model: nn.Module, inputs: Any, activations: Mapping[str, str] 
 
     `activations` names nonlinearities that the network writes out, ``{"net.mul": "glu"}``: a module whose output they
     are, or an operation in a module ("mul" in the outermost one, "mul#2" the second). ``x * sigmoid(x)`` and its like
-    need no name. Raises `NetworkError` when the network does not take the inputs, `UsageError` for a key that names no
-    layer.
+    need no name. Raises `NetworkError` when the network does not take the inputs, `UsageError` for an unknown key.
     """
     graph = assemble(with_activations(record(model, inputs), activations or {}))
     for key, name in (activations or {}).items():

@@ -42,6 +42,7 @@ class RowCollector(Collector[Result], Protocol[Result]):
 def row_count(batch: Any) -> int:
     """Return how many observations a batch has: a tensor, a tuple of tensors, or a mapping of them.
 
+    >>> import torch
     >>> row_count({"image": torch.zeros(7, 3)})
     7
     """

@@ -285,7 +285,7 @@ def test_a_chunk_counted_many_times_is_refused(
     with h5py.File(path, locking=False) as file:
         claimed = GuardedFile(file, path, size=100)
         assert "stored bytes in a file of 100" in refused(UnsafeFileError, lambda: claimed.lazy(file, "observations"))
-        monkeypatch.setattr("dormancy.io.limits.MAX_IN_MEMORY", 10)
+        monkeypatch.setattr("dormancy.io.safety.hdf5.MAX_IN_MEMORY", 10)
         honest = GuardedFile(file, path, path.stat().st_size)
         assert "takes 400 bytes" in refused(UnsafeFileError, lambda: honest.in_memory(file, "actions"))
 
