@@ -97,10 +97,11 @@ def test_the_streamed_spectrum_gives_the_rank_of_a_full_svd(name: str, rows: int
 
 
 def test_why_the_products_are_taken_in_float64() -> None:
-    features = features_with(10.0 ** -np.linspace(0, 5, 256), 2000)
+    """One direction and 1023 that are nearly 0: rounding of float32 alone makes up dozens of directions more."""
+    features = features_with(np.array([1.0] + [1e-6] * 1023), 2000)
     full = srank(np.linalg.svd(features, compute_uv=False))
-    assert srank(streamed(features)) == full
-    assert srank(in_float32(features)) != full
+    assert full == srank(streamed(features)) == 1
+    assert srank(in_float32(features)) > 20
 
 
 @pytest.mark.parametrize("rows", [1, 10, 63])

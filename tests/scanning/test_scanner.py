@@ -56,7 +56,7 @@ def test_mlp_scores_and_ranks_equal_the_reference() -> None:
     observations = np.random.default_rng(0).standard_normal((500, 6)).astype(np.float32)
     _, layers = reference.mlp(weights(model), observations.astype(np.float64), depth=2)
     found = scan(model, observations)
-    assert_scores(found, layers, 1e-5, 1e-7)
+    assert_scores(found, layers, 1e-5, 1e-6)
     singular = np.linalg.svd(layers["fc2"], compute_uv=False)
     share = np.cumsum(singular) / singular.sum()
     assert found.measurements["srank"].layers == {"fc2": float(np.argmax(share >= 0.99) + 1)}
@@ -86,7 +86,7 @@ def test_splits_order_and_copies_do_not_matter() -> None:
         scan(model, np.concatenate([observations, observations])),
     ):
         for mine, theirs in zip(one.layers, other.layers, strict=True):
-            assert theirs.scores == pytest.approx(mine.scores, rel=2e-6, abs=2e-7)
+            assert theirs.scores == pytest.approx(mine.scores, rel=1e-5, abs=1e-6)
     assert inputs.shape[0] == 3
 
 

@@ -32,7 +32,7 @@ def test_the_rebuilt_network_answers_as_the_original(case: str) -> None:
     wanted = outputs(case)
     assert [tuple(value.shape) for value in given] == [value.shape for value in wanted]
     for value, expected in zip(given, wanted, strict=True):
-        np.testing.assert_allclose(value.numpy(), expected, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(value.numpy(), expected, rtol=0, atol=3e-6 * max(1.0, np.abs(expected).max()))
 
 
 def test_every_file_has_an_answer_to_be_held_against() -> None:
@@ -93,7 +93,7 @@ def test_hwc_features_are_flattened_by_position() -> None:
     twin = Checkpoint(checkpoint.network, {**checkpoint.parameters, "network.7.weight": permuted})
     with torch.no_grad():
         found = twin.build()(**given)
-    np.testing.assert_allclose(found.numpy(), outputs("dqn_atari.cleanrl_model|")[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.numpy(), outputs("dqn_atari.cleanrl_model|")[0], rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize(

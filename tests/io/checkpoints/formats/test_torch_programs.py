@@ -62,7 +62,7 @@ def test_copies_are_independent_and_parameters_are_the_programs_own(case: str) -
         model.get_parameter("head.weight").zero_()
         changed, kept = model(given), twin(given)
     assert torch.equal(changed, model.get_parameter("head.bias").expand_as(changed))
-    assert torch.allclose(kept, torch.as_tensor(outputs(case)[0]), atol=1e-6)
+    assert torch.allclose(kept, torch.as_tensor(outputs(case)[0]), atol=3e-6)
     assert load(case).build().training is False
 
 
