@@ -27,6 +27,7 @@ from dormancy.io.checkpoints.formats import stable_baselines3 as sb3
 from dormancy.io.checkpoints.formats import state_dict as bare
 from dormancy.io.checkpoints.reader import Candidate, open_candidate
 from dormancy.io.files import why_unwritable
+from dormancy.io.safety.pickle_modules import Stub
 from dormancy.pruning.checkpoint import PrunedCheckpoint
 
 __all__ = ["Written", "write_pruned"]
@@ -70,9 +71,9 @@ def write_pruned(
     with open_candidate(pruned.source.path, hints) as candidate:
         _require_unchanged(candidate, pruned)
         content = _WRITERS[format](candidate, pruned)
-    if content is None:
+    if isinstance(content, str):
         _native(path, pruned, force)
-        return Written(Path(path), native.FORMAT, f"a {format} with optimizer state is not narrowed: {_OWN}")
+        return Written(Path(path), native.FORMAT, f"a {format} {content}: {_OWN}")
     with atomic_path(path, force) as temporary:
         try:
             temporary.write_bytes(content)
@@ -135,10 +136,13 @@ def _saved(content: Any) -> bytes:
     return stream.getvalue()
 
 
-def _state_dict(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes | None:
+def _state_dict(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes | str:
+    """Return the bytes of the new file, or why there are none."""
     content, original = bare.StateDictReader().opened(candidate)
     if pruned.plan.cuts and _has_optimizer(content):
-        return None
+        return "with optimizer state is not narrowed"
+    if _has_objects(content):
+        return "with other objects beside tensors is not written back"
     return _saved(_exchanged(content, original, pruned))
 
 
@@ -149,7 +153,13 @@ def _has_optimizer(content: Any) -> bool:
     return isinstance(content, list | tuple) and any(map(_has_optimizer, content))
 
 
-def _safetensors(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes | None:
+def _has_objects(content: Any) -> bool:
+    """Whether there are objects that were not built when the file was read, so that they cannot be written."""
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, list | tuple) else ()
+    return isinstance(content, Stub) or any(map(_has_objects, parts))
+
+
+def _safetensors(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes:
     tensors, original = safe.SafetensorsReader().opened(candidate)
     new: dict[str, Tensor] = _exchanged(tensors, original, pruned)
     record = json.dumps(pruned.checkpoint.metadata["pruning"][-1])
@@ -157,7 +167,7 @@ def _safetensors(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes | None
     return bytes(to_safetensors({name: tensor.contiguous().clone() for name, tensor in new.items()}, metadata))
 
 
-def _stable_baselines(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes | None:
+def _stable_baselines(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes:
     policy, original = sb3.StableBaselinesReader().opened(candidate)
     new = _saved(_exchanged(policy, original, pruned))
     stream = io.BytesIO()
@@ -167,7 +177,7 @@ def _stable_baselines(candidate: Candidate, pruned: PrunedCheckpoint) -> bytes |
     return stream.getvalue()
 
 
-_WRITERS: Mapping[str, Callable[[Candidate, PrunedCheckpoint], bytes | None]] = {
+_WRITERS: Mapping[str, Callable[[Candidate, PrunedCheckpoint], bytes | str]] = {
     bare.FORMAT: _state_dict,
     safe.FORMAT: _safetensors,
     sb3.FORMAT: _stable_baselines,

@@ -63,6 +63,7 @@ def _survey(path: Path, hints: Hints | None, error: InputError) -> dict[str, Any
         "sha256": survey.source.sha256,
         "complete": False,
         "networks": networks,
+        "not_read": survey.beside,
         "missing": [str(error)],
     }
 

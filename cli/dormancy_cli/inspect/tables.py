@@ -43,6 +43,8 @@ def _partial_facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "kind", f"checkpoint, {facts['format']}, {grouped(facts['bytes'])} bytes"
     yield "sha256", facts["sha256"]
     yield "network", "cannot be told without more flags"
+    if facts["not_read"]:
+        yield "not read", facts["not_read"]
 
 
 def _draw_network(console: Console, network: Mapping[str, Any]) -> None:

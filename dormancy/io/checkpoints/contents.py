@@ -10,7 +10,7 @@ from dormancy.errors import DormancyError, FormatError
 from dormancy.io.checkpoints.hints import Hints
 from dormancy.io.checkpoints.load import reader_of
 from dormancy.io.checkpoints.reader import Candidate, open_candidate
-from dormancy.io.checkpoints.state_dicts import Parameters
+from dormancy.io.checkpoints.state_dicts import Parameters, beside_parameters
 from dormancy.io.source import Source
 from dormancy.text.escape import printable
 
@@ -36,10 +36,11 @@ class NetworkFound:
 @final
 @dataclass(frozen=True)
 class Survey:
-    """The networks of one file, in its order."""
+    """The networks of one file, in its order, and what lies beside them and is not read."""
 
     source: Source
     networks: tuple[NetworkFound, ...]
+    beside: str | None = None
 
 
 def survey_checkpoint(path: str | os.PathLike[str], hints: Hints | None = None) -> Survey:
@@ -53,7 +54,8 @@ def survey_checkpoint(path: str | os.PathLike[str], hints: Hints | None = None) 
         if not found:
             raise FormatError(f"{printable(path)}: holds no parameters by name; save model.state_dict()")
         networks = tuple(NetworkFound(key, parameters, _missing(candidate, key)) for key, parameters in found)
-        return Survey(candidate.source(name), networks)
+        beside = beside_parameters(candidate.content) if candidate.is_plain else ()
+        return Survey(candidate.source(name), networks, beside[0].value if beside else None)
 
 
 def _missing(candidate: Candidate, key: str) -> str | None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, BinaryIO, Protocol, final
 
-from dormancy.errors import FileError
+from dormancy.errors import FileError, UnsafeFileError
+from dormancy.io.checkpoints.architecture.module_tree import find_modules
 from dormancy.io.checkpoints.checkpoint import Checkpoint
 from dormancy.io.checkpoints.hints import Hints
-from dormancy.io.checkpoints.state_dicts import Parameters
+from dormancy.io.checkpoints.state_dicts import Parameters, state_dicts
 from dormancy.io.files import open_regular_file, sha256_stream
-from dormancy.io.safety.pickle_modules import names_modules
-from dormancy.io.safety.torch_load import load_guarded
+from dormancy.io.safety.pickle_modules import names_modules, read_stubs
+from dormancy.io.safety.torch_load import load_guarded, load_stubs
 from dormancy.io.safety.torch_zip import TorchArchive, list_members, read_torch_archive
 from dormancy.io.signatures import HEAD_SIZE, describe, is_zip
 from dormancy.io.source import Source
@@ -23,6 +24,9 @@ from dormancy.registry import Registry
 from dormancy.text.escape import one_line, printable
 
 __all__ = ["READERS", "Candidate", "CheckpointReader", "open_candidate"]
+
+_OPTIONS = ("hyper_parameters", "hparams", "config", "cfg", "args", "data", "params")
+"""Where a training program keeps its options: a module there is not what was trained, if a state_dict lies beside."""
 
 
 @final
@@ -78,19 +82,49 @@ class Candidate:
         return read_torch_archive(self.stream, self.path)
 
     @cached_property
-    def names_modules(self) -> bool:
+    def stubs(self) -> Any:
+        """The content of a torch zip with objects as stubs and tensors as records; raises as `read_stubs` does."""
+        return read_stubs(self.archive.pickle, self.archive.storages, self.path)
+
+    @cached_property
+    def holds_modules(self) -> bool:
         """Whether a torch zip holds whole networks, of classes that it names, and not parameters only."""
-        return names_modules(self.archive.pickle)
+        if not names_modules(self.archive.pickle):
+            return False
+        try:
+            found = {path: node for path, node in find_modules(self.stubs).items() if node.state_dict()}
+        except UnsafeFileError:
+            return self._beside_objects is None
+        options = all(path.partition("/")[0] in _OPTIONS for path in found)
+        return not options or self._beside_objects is None
+
+    @cached_property
+    def _beside_objects(self) -> Any:
+        """The content of a torch zip with a state_dict, whatever objects lie beside it; None without one."""
+        try:
+            content = load_stubs(self.stream, self.path)
+        except UnsafeFileError:
+            return None
+        native = isinstance(content, dict) and str(content.get("format")).startswith("dormancy.")
+        return content if state_dicts(content) and not native else None
 
     @property
     def is_plain(self) -> bool:
         """Whether it is a torch zip of tensors and plain data, or one that must be refused for what it is."""
-        return self.is_torch and not self.names_modules
+        return self.is_torch and not self.holds_modules
 
     @cached_property
     def content(self) -> Any:
-        """The content of a torch zip, behind the guard; raises `FileError` or `FormatError` when it is not one."""
-        return load_guarded(self.stream, self.path)
+        """The content of a torch zip, behind the guard; raises `FileError` or `FormatError` when it is not one.
+
+        Objects beside a state_dict are `Stub`. Without a state_dict, and in dormancy's own format, they are refused.
+        """
+        try:
+            return load_guarded(self.stream, self.path)
+        except UnsafeFileError:
+            if self._beside_objects is None:
+                raise
+            return self._beside_objects
 
     @cached_property
     def sha256(self) -> str:

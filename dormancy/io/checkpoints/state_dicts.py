@@ -9,29 +9,33 @@ from torch import Tensor
 
 from dormancy.errors import FormatError, InputError, KeyNeeded
 from dormancy.io.checkpoints.checkpoint import Assumption
+from dormancy.io.safety.pickle_modules import Stub
 from dormancy.registry import nearest
 from dormancy.text.escape import printable
 
-__all__ = ["choose", "once", "state_dicts", "unwrapped"]
+__all__ = ["beside_parameters", "choose", "once", "state_dicts", "unwrapped"]
 
 Parameters = dict[str, Tensor]
 
 _DEEPEST = 4
 _MOST_SHOWN = 8
+_OF_TENSORS = ("torch._utils", "torch._tensor", "torch.nested", "torch.ops")
 _WRAPPERS = {"_orig_mod.": "torch.compile", "module.": "DataParallel"}
 
 
 def state_dicts(content: Any) -> dict[str, Parameters]:
     """Return every state_dict in the content of a file by its path ("model", "agent/actor", "0"); "" is the whole file.
 
-    A state_dict is a dict of named tensors, one of them at least a matrix. The state of optimizers is passed over.
+    A state_dict is a dict of named tensors, one of them at least a matrix. Entries of another kind (``_optimizers``,
+    ``_extra_state``) are skipped where a matrix is called ``weight``; see `beside_parameters`. The state of optimizers
+    is passed over.
     """
     return dict(_found(content, ()))
 
 
 def _found(item: Any, where: tuple[str, ...]) -> Iterator[tuple[str, Parameters]]:
     if _is_state_dict(item):
-        yield "/".join(where), dict(item)
+        yield "/".join(where), {name: value for name, value in item.items() if isinstance(value, Tensor)}
     elif len(where) < _DEEPEST and not _is_optimizer(item):
         parts = item.items() if isinstance(item, Mapping) else enumerate(item) if isinstance(item, list | tuple) else ()
         for key, part in parts:
@@ -41,8 +45,46 @@ def _found(item: Any, where: tuple[str, ...]) -> Iterator[tuple[str, Parameters]
 def _is_state_dict(item: Any) -> bool:
     if not isinstance(item, Mapping) or not item:
         return False
-    named = all(isinstance(key, str) and isinstance(value, Tensor) for key, value in item.items())
-    return named and any(value.dim() >= 2 for value in item.values())
+    matrices = [key for key, value in item.items() if isinstance(value, Tensor) and value.dim() >= 2]
+    if not matrices or not all(isinstance(key, str) for key in item):
+        return False
+    others = [value for value in item.values() if not isinstance(value, Tensor)]
+    if any(isinstance(value, Stub) and value.name.startswith(_OF_TENSORS) for value in others):
+        return False  # a tensor of a kind that is not read: the network would miss it
+    return not others or (
+        any(key.rpartition(".")[2] == "weight" for key in matrices) and not any(map(_holds_weights, others))
+    )
+
+
+def _holds_weights(item: Any) -> bool:
+    """Whether a state_dict, of anything but an optimizer, lies somewhere inside."""
+    if _is_optimizer(item):
+        return False
+    parts = item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else ()
+    names = item if isinstance(item, Mapping) else ()
+    weights = [item[name] for name in names if str(name).rpartition(".")[2] == "weight"]
+    return any(isinstance(value, Tensor) and value.dim() >= 2 for value in weights) or any(map(_holds_weights, parts))
+
+
+def beside_parameters(content: Any) -> tuple[Assumption, ...]:
+    """Return what lies beside the tensors of a file and is not read: objects by name, odd entries of state_dicts."""
+    found = list(_beside(content, ()))
+    shown = ", ".join([*found[:_MOST_SHOWN], *(["..."] if len(found) > _MOST_SHOWN else [])])
+    return (Assumption("not read, beside the parameters", printable(shown, 400), "file: not run"),) if found else ()
+
+
+def _beside(item: Any, where: tuple[str, ...]) -> Iterator[str]:
+    path = "/".join(where)
+    if isinstance(item, Stub):
+        yield f"{path} ({item.name})" if path else item.name
+    elif _is_state_dict(item):
+        for name, value in item.items():
+            if not isinstance(value, Tensor):
+                kind = value.name if isinstance(value, Stub) else type(value).__name__
+                yield f"{'/'.join((*where, name))} ({kind})"
+    elif isinstance(item, Mapping | list | tuple) and len(where) < _DEEPEST:
+        for key, part in item.items() if isinstance(item, Mapping) else enumerate(item):
+            yield from _beside(part, (*where, str(key)))
 
 
 def _is_optimizer(item: Any) -> bool:
@@ -50,7 +92,9 @@ def _is_optimizer(item: Any) -> bool:
 
 
 def choose(found: Mapping[str, Parameters], key: str | None, file: str) -> tuple[Parameters, tuple[Assumption, ...]]:
-    """Return the parameters that `key` names: a path in the file, a beginning of parameter names, or both joined by /.
+    """Return the parameters that `key` names: a path in the file, a beginning of parameter names, or both.
+
+    Both are joined by "/" or by ".": ``agent/critic.q1`` and ``agent.critic.q1`` are the same.
 
     Without a key, the only state_dict is taken. Raises `KeyNeeded` that lists the keys there are.
     """
@@ -61,11 +105,25 @@ def choose(found: Mapping[str, Parameters], key: str | None, file: str) -> tuple
     path = key.replace(".", "/") if key.replace(".", "/") in found else key
     if path in found:
         return dict(found[path]), (Assumption("network", printable(path or "whole file", 80), "flag: --key"),)
-    for path, parameters in found.items():
-        inside = _below(parameters, key.removeprefix(f"{path}/") if path else key)
-        if inside and (len(found) == 1 or key.startswith(f"{path}/")):
-            return inside, (Assumption("network", printable(key, 80), "flag: --key"),)
-    keys = [*found, *(name for parameters in found.values() for name in _beginnings(parameters))]
+    parts = [
+        (path, inside)
+        for path, parameters in found.items()
+        if (inside := _below(parameters, _without_path(key, path)))
+        and (len(found) == 1 or _without_path(key, path) != key)
+    ]
+    parts = parts or [(path, inside) for path, parameters in found.items() if (inside := _below(parameters, key))]
+    if len(parts) == 1:
+        path, inside = parts[0]
+        name = "/".join(filter(None, (path, _without_path(key, path))))
+        return inside, (Assumption("network", printable(name, 80), "flag: --key"),)
+    keys = [f"{path}/{key}" for path, _ in parts] or [
+        *found,
+        *(
+            f"{path}/{name}" if path and len(found) > 1 else name
+            for path, parameters in found.items()
+            for name in _beginnings(parameters)
+        ),
+    ]
     raise KeyNeeded(f"{file}: no network '{printable(key, 60)}'{nearest(key, keys)}; --key takes {_listed(keys)}")
 
 
@@ -74,6 +132,13 @@ def _only(found: Mapping[str, Parameters], file: str) -> tuple[Parameters, tuple
         raise KeyNeeded(f"{file}: holds {len(found)} networks; choose one with --key: {_listed(list(found))}")
     ((path, parameters),) = found.items()
     return dict(parameters), (Assumption("network", printable(path, 80), "file"),) if path else ()
+
+
+def _without_path(key: str, path: str) -> str:
+    """Return what a key says below the path of a state_dict, whose parts it joins by "/" or by "."."""
+    spelled = key.replace("/", ".")
+    start = path.replace("/", ".") + "."
+    return key[len(start) :] if path and spelled.startswith(start) else key
 
 
 def _below(parameters: Parameters, beginning: str) -> Parameters:
@@ -86,7 +151,7 @@ def _beginnings(parameters: Parameters) -> list[str]:
 
 
 def _listed(keys: list[str]) -> str:
-    named = [f"'{printable(key, 40)}'" for key in dict.fromkeys(keys) if key]
+    named = [f"'{printable(key, 80)}'" for key in dict.fromkeys(keys) if key]
     return ", ".join(named[:_MOST_SHOWN] + ["..."] * (len(named) > _MOST_SHOWN)) or "nothing here"
 
 

@@ -1,27 +1,34 @@
 """The only door through which a torch file comes in.
 
 In this order, each step before the next may look: a regular file, its first bytes, the zip directory and checksums
-(`archive`), the pickle read inertly (`inert_pickle`), ``torch.load(weights_only=True)``, the structure of what came
-out. There is no way around and no fallback: a file is data, never code. Whole networks take a path of their own
-(`pickled`), on which torch loads nothing at all. Decision: the format of torch before version 1.6 has no directory
-or checksums to check and is not read; the message says how to convert such a file.
+(`torch_zip`), the pickle read inertly (`pickle_tensors`), ``torch.load(weights_only=True)``, the structure of what came
+out. A file is data, never code. Files with other objects take a path on which torch loads nothing at all: `load_stubs`
+names the objects beside a state_dict and builds none of them, and `pickled_module` reads whole networks. Decision: the
+format of torch before version 1.6 has no directory or checksums to check and is not read; the message says how to
+convert such a file.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from dormancy.errors import FileError, UnsafeFileError
-from dormancy.io.safety.pickle_tensors import MAX_DEPTH, read_inert
-from dormancy.io.safety.torch_zip import read_torch_archive
+from dormancy.io.safety.pickle_modules import Stub, read_stubs
+from dormancy.io.safety.pickle_tensors import MAX_DEPTH, Global, TensorRecord, read_inert
+from dormancy.io.safety.torch_zip import read_storages, read_torch_archive
 from dormancy.text.escape import one_line, printable
 
-__all__ = ["DTYPES", "check_guarded", "load_guarded"]
+__all__ = ["DTYPES", "check_guarded", "load_guarded", "load_stubs", "read_tensors"]
+
+_DTYPES = {
+    "Byte": torch.uint8, "Char": torch.int8, "Bool": torch.bool, "Half": torch.float16, "BFloat16": torch.bfloat16,
+    "Short": torch.int16, "Float": torch.float32, "Int": torch.int32, "Double": torch.float64, "Long": torch.int64,
+}  # fmt: skip
 
 DTYPES = frozenset(
     {
@@ -52,6 +59,56 @@ def load_guarded(stream: BinaryIO, path: object) -> Any:
     except (RuntimeError, ValueError, TypeError, KeyError, OSError, AssertionError, pickle.UnpicklingError) as error:
         raise FileError(f"{printable(path)}: torch cannot load it ({one_line(error, 120)})") from error
     return _plain(content, printable(path), ())
+
+
+def load_stubs(stream: BinaryIO, path: object) -> Any:
+    """Return the content of an open torch zip that holds other objects beside tensors and plain data.
+
+    Each such object (an ``argparse.Namespace``, a NumPy number, a class, bytes) is a `Stub` with its name. It is never
+    built, and nothing is imported. Raises `FileError` and `UnsafeFileError` as `load_guarded` does.
+    """
+    archive = read_torch_archive(stream, path)
+    content = read_stubs(archive.pickle, archive.storages, path, names_only=True)
+    records = list(_records(content))
+    tensors = dict(zip(map(id, records), read_tensors(stream, path, records), strict=True))
+
+    def converted(item: Any) -> Any:
+        if isinstance(item, TensorRecord):
+            return tensors[id(item)]
+        if isinstance(item, dict):
+            return {key: converted(part) for key, part in item.items()}
+        if type(item) in (list, tuple):
+            return type(item)(map(converted, item))
+        if isinstance(item, Stub) or item is None or type(item) in (bool, int, float, str):
+            return item
+        name = item.name.replace(" ", ".") if isinstance(item, Global) else f"builtins.{type(item).__name__}"
+        return Stub(printable(name, 120), ())
+
+    return converted(content)
+
+
+def _records(item: Any) -> Iterator[TensorRecord]:
+    if isinstance(item, TensorRecord):
+        yield item
+    for part in item.values() if isinstance(item, dict) else item if type(item) in (list, tuple) else ():
+        yield from _records(part)
+
+
+def read_tensors(stream: BinaryIO, path: object, records: Iterable[TensorRecord]) -> list[Tensor]:
+    """Return the tensors of a checked torch zip that `records` describe, in their order.
+
+    Tensors that share a storage in the file share memory.
+    """
+    described = list(records)
+    storages = read_storages(stream, printable(path), sorted({record.storage for record in described}))
+    return [_tensor(record, storages[record.storage]) for record in described]
+
+
+def _tensor(record: TensorRecord, storage: bytearray) -> Tensor:
+    dtype = _DTYPES[record.kind.removeprefix("torch ").removesuffix("Storage")]
+    if not storage:
+        return torch.empty(record.shape, dtype=dtype)
+    return torch.frombuffer(storage, dtype=dtype).as_strided(record.shape, record.strides, record.offset)
 
 
 def check_guarded(stream: BinaryIO, path: object) -> None:

@@ -85,7 +85,7 @@ def find_layers(parameters: Mapping[str, Tensor], file: str, epsilon: Mapping[st
     known = {f"{layer.name}.{part}" for layer in kept for part in ("weight", "bias")}
     known |= {name for norm in norms for name in norm.parameters}
     rest = [name for name in parameters if name not in known]
-    _refuse_odd([name for name in rest if name.rpartition(".")[2] not in NO_NEURONS], parameters, file)
+    _refuse_odd([name for name in rest if not NO_NEURONS.fullmatch(name)], parameters, file)
     placed = place_norms(norms, {layer.name: (layer.outputs, layer.kernel is not None) for layer in kept}, file)
     kept = [replace(layer, norm=placed.get(layer.name)) for layer in kept]
     convolutions = tuple(layer for layer in kept if layer.kernel is not None)

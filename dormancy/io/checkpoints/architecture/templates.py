@@ -150,5 +150,8 @@ names in common use, value first."""
 CHAINS = {"cleanrl dqn": ("network", (120, 84), "relu")}
 """Plain chains of dense layers that are told by the name of their container and the neurons of their hidden layers."""
 
-NO_NEURONS = ("log_std", "actor_logstd", "log_alpha", "action_scale", "action_bias", "atoms", "support")
+NO_NEURONS = re.compile(
+    r"(.*\.)?_?((actor_)?log_?std(_parameter|_clip_param_const|_min|_max)?|log_?(alpha|sigma|ent_coef)|sigma"
+    r"|action_(scale|bias|low|high)|atoms|support|n_averaged)|(.*\.)?value_mean_std\..*"
+)
 """Parameters and buffers beside the layers that published agents have and that belong to no neuron."""

@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, final
 
-import torch
-from torch import Tensor
-
 from dormancy.errors import ArchitectureUnknown, FormatError, KeyNeeded, UsageError
 from dormancy.io.checkpoints.architecture.identify import checkpoint_of
 from dormancy.io.checkpoints.architecture.module_tree import ModuleNode, class_names, find_modules
@@ -20,9 +17,8 @@ from dormancy.io.checkpoints.architecture.sequential import facts_of, first_inpu
 from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters
-from dormancy.io.safety.pickle_modules import read_stubs
 from dormancy.io.safety.pickle_tensors import TensorRecord
-from dormancy.io.safety.torch_zip import read_storages
+from dormancy.io.safety.torch_load import read_tensors
 from dormancy.networks import NetworkSpec
 from dormancy.registry import nearest
 from dormancy.text.escape import printable
@@ -32,10 +28,6 @@ __all__ = ["FORMAT", "PickledModuleReader"]
 FORMAT = "pickled module"
 
 _WRAPPERS = ("torch.nn.parallel.data_parallel.DataParallel", "torch.nn.parallel.distributed.DistributedDataParallel")
-_DTYPES = {
-    "Byte": torch.uint8, "Char": torch.int8, "Bool": torch.bool, "Half": torch.float16, "BFloat16": torch.bfloat16,
-    "Short": torch.int16, "Float": torch.float32, "Int": torch.int32, "Double": torch.float64, "Long": torch.int64,
-}  # fmt: skip
 
 
 @final
@@ -43,8 +35,8 @@ class PickledModuleReader:
     """Reads torch files that hold modules instead of a state_dict; the classes that they name are never imported."""
 
     def sniff(self, candidate: Candidate) -> bool:
-        """Whether it is a torch zip whose pickle names modules of ``torch.nn``."""
-        return candidate.is_torch and candidate.names_modules
+        """Whether it is a torch zip with whole modules of ``torch.nn``, and not only their parameters."""
+        return candidate.is_torch and candidate.holds_modules
 
     def read(self, candidate: Candidate) -> Checkpoint:
         """Read the network that ``--key`` names, or the only one; raises as `infer` does where it cannot be rebuilt."""
@@ -68,7 +60,7 @@ class _File:
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate, self.name = candidate, printable(candidate.path)
-        self.content = read_stubs(candidate.archive.pickle, candidate.archive.storages, candidate.path)
+        self.content = candidate.stubs
         self.modules = {path: _unwrapped(node) for path, node in find_modules(self.content).items()}
 
     def chosen(self, key: str | None) -> tuple[str, ModuleNode]:
@@ -140,9 +132,8 @@ class _File:
 
     def tensors(self, records: Mapping[str, TensorRecord]) -> Parameters:
         """Return tensors over the file's storages: what shares a storage there shares memory here."""
-        keys = sorted({record.storage for record in records.values()})
-        storages = read_storages(self.candidate.stream, self.name, keys)
-        return {name: _tensor(record, storages[record.storage]) for name, record in records.items()}
+        tensors = read_tensors(self.candidate.stream, self.candidate.path, records.values())
+        return dict(zip(records, tensors, strict=True))
 
 
 _OF_TORCH = ("torch.", "collections.", "__builtin__.", "builtins.")
@@ -152,14 +143,6 @@ def _unwrapped(node: ModuleNode) -> ModuleNode:
     while node.kind in _WRAPPERS and list(node.children) == ["module"]:
         node = node.children["module"]
     return node
-
-
-def _tensor(record: TensorRecord, storage: bytearray) -> Tensor:
-    dtype = _DTYPES[record.kind.removeprefix("torch ").removesuffix("Storage")]
-    if not storage:
-        return torch.empty(record.shape, dtype=dtype)
-    whole = torch.frombuffer(storage, dtype=dtype)
-    return whole.as_strided(record.shape, record.strides, record.offset)
 
 
 READERS.register(FORMAT)(PickledModuleReader())

@@ -13,7 +13,7 @@ from dormancy.io.checkpoints.architecture.identify import checkpoint_of
 from dormancy.io.checkpoints.checkpoint import Checkpoint
 from dormancy.io.checkpoints.formats.native import FORMAT as NATIVE
 from dormancy.io.checkpoints.reader import READERS, Candidate
-from dormancy.io.checkpoints.state_dicts import Parameters, choose, state_dicts
+from dormancy.io.checkpoints.state_dicts import Parameters, beside_parameters, choose, state_dicts
 from dormancy.text.escape import printable
 
 __all__ = ["FORMAT", "StateDictReader"]
@@ -43,7 +43,8 @@ class StateDictReader:
         """Return the content of the file as well, whose tensors the checkpoint has: whoever writes it back needs it."""
         content = candidate.content
         parameters, assumptions = choose(state_dicts(content), candidate.hints.key, printable(candidate.path))
-        return content, checkpoint_of(candidate, FORMAT, parameters, assumptions, env_id=_env_id(content))
+        said = (*assumptions, *beside_parameters(content))
+        return content, checkpoint_of(candidate, FORMAT, parameters, said, env_id=_env_id(content))
 
 
 def _env_id(content: Any) -> str | None:
