@@ -1,4 +1,4 @@
-"""How long neurons stay dormant: streaks, spells, births, awakenings and survival.
+"""How long neurons stay dormant: streaks, spells, onsets, recoveries and survival.
 
 Time is counted in checkpoints, because between two checkpoints nobody looked. Every function takes booleans of shape
 (K, neurons): who was dormant at which checkpoint.

@@ -128,11 +128,11 @@ class DormancySeries:
             result[k] = chance_overlap(_history(dormant, k, history), dormant[k])
         return result
 
-    def births(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+    def onsets(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
         """Count the neurons that fell dormant since the checkpoint before, shape (K,); NaN at the first."""
         return fell_dormant(self.dormant(layer, tau)) if self.scans else np.zeros(0)
 
-    def deaths(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
+    def recoveries(self, layer: str | None = None, tau: float | None = None) -> FloatArray:
         """Count the neurons whose dormancy ended since the checkpoint before, shape (K,); NaN at the first."""
         return woke(self.dormant(layer, tau)) if self.scans else np.zeros(0)
 

@@ -115,7 +115,7 @@ def test_it_sees_a_neuron_die() -> None:
     before, after = monitor.series.dormant("0", 0.0)
     assert not before[2]
     assert after[2]
-    assert monitor.series.births("0", 0.0)[1] >= 1
+    assert monitor.series.onsets("0", 0.0)[1] >= 1
 
 
 def test_a_callback_hears_every_scan() -> None:

@@ -115,3 +115,13 @@ def test_json_says_what_the_series_is_and_is_read_back() -> None:
     )
     assert DormancySeries.from_dict(document).to_json() == series.to_json()
     assert DormancyScan.from_dict(json.loads(series.scans[1].to_json())).to_json() == series.scans[1].to_json()
+
+
+def test_onsets_and_recoveries_are_counted_between_neighbours(series: DormancySeries) -> None:
+    dormant = series.dormant().astype(int)
+    changes = np.diff(dormant, axis=0)
+    assert np.isnan(series.onsets()[0])
+    assert np.isnan(series.recoveries()[0])
+    np.testing.assert_array_equal(series.onsets()[1:], (changes > 0).sum(axis=1))
+    np.testing.assert_array_equal(series.recoveries()[1:], (changes < 0).sum(axis=1))
+    assert series.recoveries()[1:].sum() > 0
