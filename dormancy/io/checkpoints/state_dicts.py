@@ -26,7 +26,8 @@ _WRAPPERS = {"_orig_mod.": "torch.compile", "module.": "DataParallel"}
 def state_dicts(content: Any) -> dict[str, Parameters]:
     """Return every state_dict in the content of a file by its path ("model", "agent/actor", "0"); "" is the whole file.
 
-    A state_dict is a dict of named tensors, one of them at least a matrix. Entries of another kind (``_optimizers``,
+    A state_dict is a dict of named tensors, one of them at least a matrix of two numbers (d3rlpy keeps a temperature as
+    one of one). Entries of another kind (``_optimizers``,
     ``_extra_state``) are skipped where a matrix is called ``weight``; see `beside_parameters`. The state of optimizers
     is passed over.
     """
@@ -45,7 +46,9 @@ def _found(item: Any, where: tuple[str, ...]) -> Iterator[tuple[str, Parameters]
 def _is_state_dict(item: Any) -> bool:
     if not isinstance(item, Mapping) or not item:
         return False
-    matrices = [key for key, value in item.items() if isinstance(value, Tensor) and value.dim() >= 2]
+    matrices = [
+        key for key, value in item.items() if isinstance(value, Tensor) and value.dim() >= 2 and value.numel() > 1
+    ]
     if not matrices or not all(isinstance(key, str) for key in item):
         return False
     others = [value for value in item.values() if not isinstance(value, Tensor)]

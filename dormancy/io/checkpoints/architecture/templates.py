@@ -151,7 +151,7 @@ CHAINS = {"cleanrl dqn": ("network", (120, 84), "relu")}
 """Plain chains of dense layers that are told by the name of their container and the neurons of their hidden layers."""
 
 NO_NEURONS = re.compile(
-    r"(.*\.)?_?((actor_)?log_?std(_parameter|_clip_param_const|_min|_max)?|log_?(alpha|sigma|ent_coef)|sigma"
+    r"(.*\.)?_?((actor_)?log_?std(_parameter|_clip_param_const|_min|_max)?|(min_|max_)?log_?(alpha|sigma|ent_coef)|alpha_init|target_entropy|sigma"
     r"|action_(scale|bias|low|high)|atoms|support|n_averaged)|(.*\.)?value_mean_std\..*"
 )
 """Parameters and buffers beside the layers that published agents have and that belong to no neuron."""

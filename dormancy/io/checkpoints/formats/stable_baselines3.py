@@ -19,7 +19,7 @@ from dormancy.io.safety.torch_load import load_guarded
 from dormancy.io.safety.torch_zip import read_stored
 from dormancy.text.escape import one_line, printable
 
-__all__ = ["FORMAT", "StableBaselinesReader"]
+__all__ = ["ACTIVATIONS", "FORMAT", "StableBaselinesReader"]
 
 FORMAT = "stable-baselines3"
 
@@ -31,7 +31,7 @@ _NETWORKS = {
 }  # fmt: skip
 """Networks that a policy holds by name; the first one there is scanned unless ``--key`` names another."""
 
-_ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "ELU": "elu", "GELU": "gelu", "SiLU": "silu", "LeakyReLU": "leaky_relu"}
+ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "ELU": "elu", "GELU": "gelu", "SiLU": "silu", "LeakyReLU": "leaky_relu"}
 
 
 @final
@@ -159,12 +159,12 @@ class _Data:
         named = self.table("policy_kwargs").get("activation_fn")
         if named is not None:
             kind = re.search(r"(\w+)'?>?$", str(named)[:200])
-            if kind is None or kind[1] not in _ACTIVATIONS:
-                known = ", ".join(_ACTIVATIONS)
+            if kind is None or kind[1] not in ACTIVATIONS:
+                known = ", ".join(ACTIVATIONS)
                 raise InputError(
                     f"{self.file}: activation_fn '{printable(named, 60)}' is not known ({known}); use --model"
                 )
-            return _ACTIVATIONS[kind[1]], "file: policy_kwargs"
+            return ACTIVATIONS[kind[1]], "file: policy_kwargs"
         on_policy = any(name.startswith(("mlp_extractor.", "action_net.")) for name in parameters)
         return "tanh" if on_policy else "relu", "template: stable-baselines3 default"
 

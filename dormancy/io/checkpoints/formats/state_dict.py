@@ -6,14 +6,18 @@ The three shapes of CleanRL's ``.cleanrl_model`` are among them: one state_dict,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, final
 
 from dormancy.io.checkpoints.architecture.identify import checkpoint_of
-from dormancy.io.checkpoints.checkpoint import Checkpoint
+from dormancy.io.checkpoints.architecture.infer import Known
+from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
 from dormancy.io.checkpoints.formats.native import FORMAT as NATIVE
+from dormancy.io.checkpoints.formats.stable_baselines3 import ACTIVATIONS
 from dormancy.io.checkpoints.reader import READERS, Candidate
 from dormancy.io.checkpoints.state_dicts import Parameters, beside_parameters, choose, state_dicts
+from dormancy.io.safety.pickle_modules import Stub
 from dormancy.text.escape import printable
 
 __all__ = ["FORMAT", "StateDictReader"]
@@ -44,7 +48,24 @@ class StateDictReader:
         content = candidate.content
         parameters, assumptions = choose(state_dicts(content), candidate.hints.key, printable(candidate.path))
         said = (*assumptions, *beside_parameters(content))
-        return content, checkpoint_of(candidate, FORMAT, parameters, said, env_id=_env_id(content))
+        known = _of_policy(content)
+        if known and any(_CRITIC.match(name) for name in parameters):
+            said = (*said, Assumption("actions", _SCALED, "library: stable-baselines3"))
+        return content, checkpoint_of(candidate, FORMAT, parameters, said, known, env_id=_env_id(content))
+
+
+_CRITIC = re.compile(r"(critic\.)?qf\d+\.")
+_SCALED = "taken as the sample has them; the critic was trained on actions scaled to [-1, 1]"
+
+
+def _of_policy(content: Any) -> Known | None:
+    """Return what the options of a policy say that Stable-Baselines3's ``policy.save`` wrote: its nonlinearity."""
+    options = content.get("data") if isinstance(content, Mapping) else None
+    named = options.get("activation_fn") if isinstance(options, Mapping) else None
+    if not isinstance(options, Mapping) or not isinstance(named, Stub) or "observation_space" not in options:
+        return None
+    kind = ACTIVATIONS.get(named.name.rpartition(".")[2]) if named.name.startswith("torch.nn.modules.") else None
+    return Known(activation=(kind, "file: activation_fn of the policy")) if kind else None
 
 
 def _env_id(content: Any) -> str | None:

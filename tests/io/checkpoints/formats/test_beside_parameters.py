@@ -167,6 +167,29 @@ def test_a_library_s_file_with_classes_of_torch_and_a_state_dict_is_read(tmp_pat
     assert load_checkpoint(tmp_path / "whole.pt").source.format == "pickled module"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(("kind", "name"), [(nn.Tanh, "tanh"), (nn.ReLU, "relu"), (nn.ELU, "elu")])
+def test_a_policy_that_was_saved_says_its_nonlinearity(tmp_path: Path, kind: type, name: str) -> None:
+    """The class that the options name outranks the templates, and ``--activation`` outranks the class."""
+    data = {"activation_fn": kind, "observation_space": Options()}
+    torch.save({"state_dict": network().state_dict(), "data": data}, tmp_path / "policy.pt")
+    told = [said.value for said in load_checkpoint(tmp_path / "policy.pt").assumptions if said.what == "activation"]
+    assert told == [name]
+    told = [said.origin for said in load_checkpoint(tmp_path / "policy.pt", RELU).assumptions if said.value == "relu"]
+    assert told == ["flag: --activation"]
+
+
+def test_a_critic_of_a_policy_says_that_its_actions_were_scaled(tmp_path: Path) -> None:
+    critic = nn.ModuleDict({"qf0": network()}).state_dict()
+    data = {"activation_fn": nn.ReLU, "observation_space": Options()}
+    torch.save({"state_dict": critic, "data": data}, tmp_path / "policy.pt")
+    assert "scaled to [-1, 1]" in str(load_checkpoint(tmp_path / "policy.pt").assumptions)
+
+
+def test_a_temperature_is_no_network(tmp_path: Path) -> None:
+    torch.save({"policy": network().state_dict(), "log_temp": {"_parameter": torch.ones(1, 1)}}, tmp_path / "a.pt")
+    assert [found.key for found in survey_checkpoint(tmp_path / "a.pt").networks] == ["policy"]
+
+
 def test_an_entry_that_is_no_tensor_does_not_void_a_state_dict(tmp_path: Path) -> None:
     state = {**network().state_dict(), "_extra_state": b"x", "_optimizers": [trained().state_dict()], "steps": 3}
     torch.save(state, tmp_path / "a.pt")
