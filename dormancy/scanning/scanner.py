@@ -175,7 +175,7 @@ def scan_checkpoint(
             assumptions=(*loaded.assumptions, *_named(activations)),
             reference=first.source if first else None,
             previous=before.source if before else None,
-            warnings=(*_other_environment(loaded, opened), *result.warnings),
+            warnings=(*_other_environment(loaded, opened), *_not_certain(loaded), *result.warnings),
         )
 
 
@@ -301,6 +301,11 @@ def _device(device: str | torch.device | None) -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {str(device)!r} asked for, but torch sees no GPU here; use --device cpu")
     return chosen
+
+
+def _not_certain(checkpoint: Checkpoint) -> tuple[str, ...]:
+    doubtful = [said for said in checkpoint.assumptions if said.origin.startswith("not certain")]
+    return tuple(f"{said.what}: {said.value}" for said in doubtful)
 
 
 def _other_environment(checkpoint: Checkpoint, sample: ReplaySample) -> tuple[str, ...]:

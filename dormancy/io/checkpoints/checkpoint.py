@@ -22,7 +22,8 @@ __all__ = ["Assumption", "Checkpoint"]
 class Assumption:
     """One thing that was not measured: what, its value, and where that came from.
 
-    `origin` is ``"file"``, ``"template"`` or ``"flag"``, possibly with a detail behind a colon.
+    `origin` is ``"file"``, ``"template"`` or ``"flag"``, possibly with a detail behind a colon; ``"not certain"``
+    where a scan must warn.
     """
 
     what: str

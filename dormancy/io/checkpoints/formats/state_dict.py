@@ -50,12 +50,14 @@ class StateDictReader:
         said = (*assumptions, *beside_parameters(content))
         known = _of_policy(content)
         if known and any(_CRITIC.match(name) for name in parameters):
-            said = (*said, Assumption("actions", _SCALED, "library: stable-baselines3"))
+            said = (*said, Assumption("actions", _SCALED, "not certain: stable-baselines3"))
         return content, checkpoint_of(candidate, FORMAT, parameters, said, known, env_id=_env_id(content))
 
 
 _CRITIC = re.compile(r"(critic\.)?qf\d+\.")
-_SCALED = "taken as the sample has them; the critic was trained on actions scaled to [-1, 1]"
+_SCALED = (
+    "taken as the sample has them; the critic was trained on actions scaled to [-1, 1], as its replay buffer has them"
+)
 
 
 def _of_policy(content: Any) -> Known | None:

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from dormancy.errors import ArchitectureUnknown, KeyNeeded, UnsafeFileError
-from dormancy.io import Hints, load_checkpoint, survey_checkpoint
+from dormancy.io import Hints, ReplaySample, load_checkpoint, survey_checkpoint
+from dormancy.scanning.scanner import scan_checkpoint
 from tests.io.expectations import Refused
 
 RELU = Hints(activation="relu")
@@ -183,6 +184,9 @@ def test_a_critic_of_a_policy_says_that_its_actions_were_scaled(tmp_path: Path) 
     data = {"activation_fn": nn.ReLU, "observation_space": Options()}
     torch.save({"state_dict": critic, "data": data}, tmp_path / "policy.pt")
     assert "scaled to [-1, 1]" in str(load_checkpoint(tmp_path / "policy.pt").assumptions)
+    sample = ReplaySample(observations=np.ones((5, 3), np.float32), actions=np.ones((5, 1), np.float32))
+    warnings = scan_checkpoint(tmp_path / "policy.pt", sample).warnings
+    assert any("scaled to [-1, 1]" in text for text in warnings)
 
 
 def test_a_temperature_is_no_network(tmp_path: Path) -> None:
