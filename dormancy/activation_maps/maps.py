@@ -124,6 +124,7 @@ def see_convolutions(
     does not exist, and what `scan_checkpoint` raises.
     """
     with open_pair(checkpoint, sample) as (loaded, opened):
+        loaded.require_finite()
         model = loaded.build()
         inputs = inputs_for(model, opened)
         if image_input(inputs.observations) is None:

@@ -26,7 +26,6 @@ __all__ = [
     "environments_differ",
     "inputs_for",
     "open_pair",
-    "require_raw_pixels",
     "require_same_environment",
 ]
 
@@ -79,8 +78,10 @@ def inputs_for(model: nn.Module, sample: ReplaySample) -> ReplaySample:
     """Return the sample with its actions among the inputs, where `model` is a critic that reads both.
 
     It is one when it says that it needs actions, or when it takes just as many numbers as observations and actions have
-    together. Raises `SampleError` when the sample has no actions of that size.
+    together. Raises `SampleError` when the sample has no actions of that size, and when its pixels were scaled already:
+    the network would scale them once more.
     """
+    _require_raw_pixels(model, sample)
     if isinstance(sample.observations, Mapping):
         return sample
     if isinstance(model, Program) and model.takes_actions and sample.actions is not None:
@@ -97,7 +98,7 @@ def inputs_for(model: nn.Module, sample: ReplaySample) -> ReplaySample:
     return sample
 
 
-def require_raw_pixels(model: nn.Module, sample: ReplaySample) -> None:
+def _require_raw_pixels(model: nn.Module, sample: ReplaySample) -> None:
     """Raise `SampleError` where pixels that were scaled already would be scaled once more."""
     scale = getattr(model, "input_scale", 1.0)
     observations = sample.observations

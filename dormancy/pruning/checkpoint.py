@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from dormancy._version import __version__
+from dormancy.edits.checkpoint import with_history
 from dormancy.edits.output_change import ActionsOutput
 from dormancy.io import Checkpoint, ReplaySample, Source
-from dormancy.io.pairing import inputs_for, open_pair, require_raw_pixels, require_same_environment
+from dormancy.io.pairing import inputs_for, open_pair, require_same_environment
 from dormancy.networks import resized
 from dormancy.probing.probe import BATCH
 from dormancy.pruning.action_rule import policy_of
@@ -108,7 +109,6 @@ def pruning_bench(
 ) -> PruneBench:
     """Rebuild the network of a checkpoint and put it on the bench with its sample."""
     model = checkpoint.build().to(device)
-    require_raw_pixels(model, sample)
     return PruneBench(
         model,
         inputs_for(model, sample),
@@ -149,10 +149,8 @@ def prune_on(
     device = next(model.parameters()).device
     after = model if plan.cuts and checkpoint.factory is not None else pruned.build().to(device)
     effect = bench.effect(plan, tau, after, draws=draws, seed=seed)
-    earlier = checkpoint.metadata.get("pruning")
     record = _record(checkpoint, sample, plan, effect, tau)
-    history = [*(earlier if isinstance(earlier, list) else ()), record]
-    pruned = replace(pruned, metadata={**checkpoint.metadata, "pruning": history})
+    pruned = replace(pruned, metadata=with_history(checkpoint.metadata, "pruning", record))
     return PrunedCheckpoint(pruned, plan, effect, tau, after, checkpoint.source, sample.source)
 
 

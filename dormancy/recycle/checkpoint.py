@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from dormancy.edits.checkpoint import with_history
 from dormancy.edits.edit import Edit
 from dormancy.errors import SampleError
 from dormancy.io import Checkpoint, ReplaySample, Source
@@ -120,7 +121,7 @@ def _recycled(
         checkpoint,
         parameters={**checkpoint.parameters, **edited},
         optimizer={name: _cleared(state, plan, name, checkpoint) for name, state in checkpoint.optimizer.items()},
-        metadata={**checkpoint.metadata, "recycling": [*checkpoint.metadata.get("recycling", []), record]},
+        metadata=with_history(checkpoint.metadata, "recycling", record),
         source=None,
     )
 

@@ -15,7 +15,7 @@ from dormancy._version import versions
 from dormancy.errors import InputError, NetworkError, ReferenceRequired, ReferenceUnfit, UsageError
 from dormancy.graph import NeuronGraph
 from dormancy.io import Assumption, Checkpoint, Hints, ReplaySample, Source, load_checkpoint
-from dormancy.io.pairing import checkpoint_name, environments_differ, inputs_for, open_pair, require_raw_pixels
+from dormancy.io.pairing import checkpoint_name, environments_differ, inputs_for, open_pair
 from dormancy.metrics import METRICS, Measurement
 from dormancy.networks.layers import NEVER_ZERO
 from dormancy.probing.probe import BATCH, Earlier, Observations, Probe
@@ -147,7 +147,6 @@ def scan_checkpoint(
     with open_pair(_load(checkpoint, hints), sample) as (loaded, opened):
         loaded.require_finite()
         model = loaded.build().to(_device(device))
-        require_raw_pixels(model, opened)
         inputs = inputs_for(model, opened)
         try:
             result = scan(

@@ -1,5 +1,6 @@
 """Recycling a checkpoint: its optimizer state, and the real fixture run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,18 @@ def test_tau_zero_moves_no_output_of_a_real_run(run: str) -> None:
         found = recycle_checkpoint(checkpoint, tau=0)
         assert found.scored.largest == 0.0
         assert run == "breakout-redo" or found.plan.recycled > 0
+
+
+def test_pixels_that_were_scaled_already_are_refused() -> None:
+    spec = NetworkSpec("nature", {"outputs": 3, "width": 0.25})
+    checkpoint = Checkpoint(spec, dict(build_network(spec).state_dict()))
+    scaled = ReplaySample(np.random.default_rng(0).random((4, 4, 84, 84), dtype=np.float32))
+    with pytest.raises(SampleError, match="uint8"):
+        recycle_checkpoint(checkpoint, scaled)
+
+
+@pytest.mark.parametrize("earlier", ["twice", 3, {"tau": 0.1}, None])
+def test_a_record_of_another_kind_is_replaced(earlier: object) -> None:
+    checkpoint = replace(silenced(), metadata={"recycling": earlier})
+    recycled = recycle_checkpoint(checkpoint, ReplaySample(np.ones((4, 3), dtype=np.float32)))
+    assert [entry["tau"] for entry in recycled.checkpoint.metadata["recycling"]] == [0.1]
