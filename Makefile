@@ -17,7 +17,7 @@ PYTEST_JOBS := $(BIN)/python -m pytest -n $(JOBS)
 PYTEST := OMP_NUM_THREADS=1 $(PYTEST_JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example fixtures fixtures-samples test test-slow test-browser test-sb3 test-durability test-random test-processors check bench bench-metrics format clean
+.PHONY: help demo example fixtures fixtures-samples test test-slow test-browser test-sb3 test-libraries test-durability test-random test-processors check bench bench-metrics format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
@@ -77,6 +77,9 @@ test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless C
 test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3, which is installed for it
 	$(PIP) -e '.[sb3]'
 	$(PYTEST) -m sb3 tests/integrations
+
+test-libraries: $(VENV)/.installed-dev  ## scan what other libraries write, each in an environment of its own; LIBRARY=sb3: one
+	OMP_NUM_THREADS=1 DORMANCY_LIBRARIES=$(abspath $(VENV)-libraries) $(BIN)/python -m pytest -m libraries tests/libraries $(if $(LIBRARY),-k "$(LIBRARY)")
 
 test-durability: $(VENV)/.installed-dev  ## kill trainers at 50 points each, fill disks, and compare what they resume to
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/durability.py --algorithm dqn --kills 50 --signals 10 --full-disks 10
