@@ -308,7 +308,7 @@ def _() -> tuple[nn.Module, Any]:
     return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), encoder, nn.Linear(8, 2)), torch.randn(7, 3, 5)
 
 
-@entry("lstm", {"dense": "rnn"})
+@entry("lstm", {"lstm": "recurrent"})
 def _() -> tuple[nn.Module, Any]:
     def forward(m: Any, x: Tensor) -> Tensor:
         return m.head(m.lstm(m.dense(x).relu())[0])
@@ -326,7 +326,7 @@ def _() -> tuple[nn.Module, Any]:
     return Functional(forward, a=nn.Linear(5, 9), b=nn.Linear(9, 2)), torch.randn(7, 5)
 
 
-@entry("weights-used-twice", {"a": "2 times", "a#2": "2 times"})
+@entry("weights-used-twice")
 def _() -> tuple[nn.Module, Any]:
     def forward(m: Any, x: Tensor, y: Tensor) -> Tensor:
         return m.b(torch.cat([m.a(x).relu(), m.a(y).relu()], dim=-1))

@@ -74,16 +74,16 @@ class BatchDeviations:
     """
 
     def __init__(self) -> None:
-        self._found: dict[str, FloatArray] = {}
+        self._rows: dict[str, list[Tensor]] = {}
 
     def add(self, layer: NeuronLayer, values: Tensor) -> None:
-        """Take in the batch."""
-        rows = values.detach().movedim(layer.dim, 0).flatten(1).double()
-        self._found[layer.name] = (rows - rows.mean(1, keepdim=True)).abs().mean(1).cpu().numpy()
+        """Take in the batch; a layer that runs several times is given several times."""
+        self._rows.setdefault(layer.name, []).append(values.detach().movedim(layer.dim, 0).flatten(1).double())
 
     def result(self) -> Mapping[str, FloatArray]:
         """Return the deviations by layer."""
-        return self._found
+        joined = {name: torch.cat(rows, dim=1) for name, rows in self._rows.items()}
+        return {name: (rows - rows.mean(1, keepdim=True)).abs().mean(1).cpu().numpy() for name, rows in joined.items()}
 
 
 def absolute_means(model: nn.Module, graph: NeuronGraph, inputs: Inputs) -> Mapping[str, FloatArray]:

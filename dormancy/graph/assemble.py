@@ -17,11 +17,12 @@ from dormancy.graph.custom_activations import operation_keys, with_activations
 from dormancy.graph.flow import Arrival, Carried, push
 from dormancy.graph.neurons import NeuronGraph, NeuronLayer, Producer, Reader
 from dormancy.graph.ops import Kind
-from dormancy.graph.trace import Operation, Trace, counted_calls, record
+from dormancy.graph.trace import Operation, Place, Trace, Value, counted_calls, record
 from dormancy.graph.weights import ParameterIndex, WeightUse
 
 __all__ = ["assemble", "trace_neurons"]
 
+_GATES = frozenset({"sigmoid", "hardsigmoid"})
 _ATTENTION = ("softmax", "attention", "bmm", "mm", "matmul")
 
 
@@ -43,6 +44,8 @@ class _Site:
     operation: Operation
     call: int
     counted: str | None
+    value: Value
+    level: int = 0
     producers: list[_Made] = field(default_factory=list)
     upstream: list[tuple[Operation, Carried]] = field(default_factory=list)
     readers: list[Arrival] = field(default_factory=list)
@@ -57,6 +60,10 @@ class _Site:
         One that no weight reads is an output squash. One that is only read as a statistic, mixed with others, as the
         squares behind a norm are, is a layer only if it is a nonlinearity by itself.
         """
+        if self.operation.cell is not None:
+            return True
+        if self.operation.built_in in _GATES and any(each.carried.gates for each in self.readers):
+            return False  # a gate is not a neuron
         read = self.operation.built_in is not None or any(not each.carried.mixed for each in self.readers)
         return bool(self.upstream) and bool(self.readers) and read
 
@@ -64,6 +71,12 @@ class _Site:
     def raw(self) -> list[_Made]:
         """What weights make of it with no other activation in between."""
         return [each for each in self.producers if not each.carried.crossed]
+
+    @property
+    def place(self) -> Place:
+        """Where its values are computed."""
+        module, name, number = self.operation.place
+        return (module, name, self.level if self.operation.cell is not None else number)
 
 
 def _varying_dims(labels: Tensor) -> list[int]:
@@ -92,13 +105,23 @@ def _one_column_each(labels: Tensor, dim: int, neurons: int) -> IntArray | None:
 
 def _neuron_dim(site: _Site) -> int:
     """Find the dimension that counts neurons: the one along which the producing rows differ, where that is known."""
-    tensor = site.operation.outputs[0].tensor
+    tensor = site.value.tensor
+    if site.operation.cell is not None:
+        return tensor.dim() - 1
     for made in site.producers:
         labels = made.carried.labels
         if labels is not None and len(varying := _varying_dims(labels.expand(tensor.shape))) == 1:
             return varying[0]
     convolved = any(operation.name == "convolution" for operation, _ in site.upstream)
     return 1 if tensor.dim() == 4 or (tensor.dim() == 3 and convolved) else tensor.dim() - 1
+
+
+def _is_labelled(made: _Made) -> bool:
+    return made.carried.labels is not None
+
+
+def _rows(producers: list[Producer]) -> list[tuple[str, int, bytes]]:
+    return [(each.weight, each.dim, each.rows.tobytes()) for each in producers]
 
 
 def _split_groups(use: WeightUse, columns: IntArray, fan_in: int) -> Iterable[Reader]:
@@ -119,22 +142,100 @@ class _Assembly:
         self.index = ParameterIndex(trace.parameters)
         self.keys = operation_keys(trace.operations)
         self.sites = {
-            operation.index: _Site(operation, call, counted)
+            operation.index: _Site(operation, call, counted, operation.outputs[0])
             for operation, (counted, call) in counted_calls(trace.operations)
             if operation.kind is Kind.ACTIVATION and operation.varying
         }
         weights = [operation for operation in trace.operations if operation.kind is Kind.WEIGHT and operation.varying]
-        self.uses = {operation.index: self.index.use(operation) for operation in weights}
-        self.located = [use for use in self.uses.values() if use is not None]
+        self.uses = {operation.index: self._uses(operation) for operation in weights}
+        cells = [operation for operation in trace.operations if operation.cell is not None and operation.varying]
+        self.states = [
+            _Site(operation, 0, "state", operation.outputs[level], level)
+            for operation in cells
+            for level in range(len(operation.cell.states))  # type: ignore[union-attr]
+        ]
+        self.uses |= {operation.index: list(self._read_by_cell(operation)) for operation in cells}
+        self.located = [use for uses in self.uses.values() for use in uses]
         self.journeys: dict[int, tuple[list[Arrival], dict[int, Carried]]] = {}
         for operation in weights:
             self._follow_weight(operation)
-        for site in self.sites.values():
+        for site in (*self.sites.values(), *self.states):
             self._follow_site(site)
+        self.order = sorted(
+            (site for site in (*self.sites.values(), *self.states) if site.is_layer),
+            key=lambda site: (site.operation.index, site.level),
+        )
+        self.groups = self._grouped()
+        for group in self.groups:
+            if len(group) > 1:
+                self._follow_together(group)
+        self.reached = {id(site): self._reached_from(site) for site in self.order}
+
+    def _follow_together(self, group: list[_Site]) -> None:
+        """Follow all calls of one layer at once: where values are stacked or summed, they are one neuron's."""
+        labels = {site.value.number: _channel_labels(site.value.tensor.shape, _neuron_dim(site)) for site in group}
+        first = group[0]
+        arrivals, _ = push(self.trace, first.value, labels[first.value.number], first.operation.index, labels)
+        for site in group:
+            site.readers = []
+        first.readers = [each for each in arrivals if each.operation.kind in (Kind.WEIGHT, Kind.RECURRENT)]
+
+    def _uses(self, operation: Operation) -> list[WeightUse]:
+        use = self.index.use(operation)
+        return [] if use is None else [use]
+
+    def _read_by_cell(self, operation: Operation) -> Iterator[WeightUse]:
+        """Describe what a recurrent module does with its data: a product with the weights of its first level."""
+        assert operation.cell is not None
+        for weight in operation.cell.weights:
+            if weight in self.trace.parameters:
+                rows, columns = self.trace.parameters[weight].shape
+                yield WeightUse(operation, operation.inputs[0], weight, None, 0, (0, rows), 1, (0, columns), -1, 1)
+
+    def _grouped(self) -> list[list[_Site]]:
+        """Put the calls of one layer together: the nth activation behind each use of the same weight is the same."""
+        home = {id(site): [site] for site in self.order}
+
+        def unite(first: _Site, second: _Site) -> None:
+            one, other = home[id(first)], home[id(second)]
+            if (
+                one is not other
+                and first.value.tensor.shape[_neuron_dim(first)] == second.value.tensor.shape[_neuron_dim(second)]
+            ):
+                one += other
+                for site in other:
+                    home[id(site)] = one
+
+        fed: dict[tuple[str, tuple[int, int]], dict[int, list[_Site]]] = {}
+        for site in self.order:
+            for use in {made.use.operation.index: made.use for made in site.raw}.values():
+                fed.setdefault((use.weight, use.outputs), {}).setdefault(use.operation.index, []).append(site)
+            if site.operation.cell is not None:
+                key = (f"{site.operation.place[0]}\n{site.level}", (0, 0))
+                fed.setdefault(key, {})[site.operation.index] = [site]
+        for calls in fed.values():
+            first, *others = calls.values()
+            for other in others:
+                for one, two in zip(first, other, strict=False):
+                    unite(one, two)
+                first = first if len(first) >= len(other) else other
+        groups = {id(group): group for group in home.values()}
+        for group in groups.values():
+            group.sort(key=lambda site: (site.operation.index, site.level))
+        return sorted(groups.values(), key=lambda group: (group[0].operation.index, group[0].level))
+
+    def _reached_from(self, site: _Site) -> frozenset[int]:
+        """Number the operations that depend on a layer's values, through whatever lies in between."""
+        values, found = {site.value.number}, set[int]()
+        for operation in self.trace.operations[site.operation.index :]:
+            if operation.index != site.operation.index and any(each.number in values for each in operation.inputs):
+                found.add(operation.index)
+                values |= {each.number for each in operation.outputs}
+        return frozenset(found)
 
     def _follow_weight(self, operation: Operation) -> None:
         """Find the nonlinearities that this product feeds."""
-        use, origin = self.uses[operation.index], operation.outputs[0]
+        use, origin = next(iter(self.uses[operation.index]), None), operation.outputs[0]
         dim = 1 if operation.name == "convolution" else origin.tensor.dim() - 1
         arrivals, states = push(self.trace, origin, _channel_labels(origin.tensor.shape, dim), operation.index)
         if use is not None and use.bias is None:
@@ -170,31 +271,32 @@ class _Assembly:
 
     def _follow_site(self, site: _Site) -> None:
         """Find the weights that read this nonlinearity, and whether it is itself a result."""
-        value = site.operation.outputs[0]
-        labels = _channel_labels(value.tensor.shape, _neuron_dim(site))
-        arrivals, states = push(self.trace, value, labels, site.operation.index)
-        site.readers = [arrival for arrival in arrivals if arrival.operation.kind is Kind.WEIGHT]
+        labels = _channel_labels(site.value.tensor.shape, _neuron_dim(site))
+        arrivals, states = push(self.trace, site.value, labels, site.operation.index)
+        site.readers = [each for each in arrivals if each.operation.kind in (Kind.WEIGHT, Kind.RECURRENT)]
         site.is_result = any(number in states for number in self.trace.results)
 
     def layers(self) -> Iterable[NeuronLayer]:
         names: Counter[str] = Counter()
-        layers = [site for site in self.sites.values() if site.is_layer]
         feeders = Counter(
             weight
-            for site in layers
-            for weight in {made.use.weight for made in site.producers if made.carried.labels is not None}
+            for group in self.groups
+            for weight in {made.use.weight for site in group for made in site.producers if _is_labelled(made)}
         )
-        for site in layers:
-            name = self._name(site)
+        for group in self.groups:
+            name = self._name(next((site for site in group if any(map(_is_labelled, site.raw))), group[0]))
             names[name] += 1
             numbered = name if names[name] == 1 else f"{name}#{names[name]}"
-            yield self._layer(site, numbered, feeders, self._is_penultimate(site, layers))
+            yield self._layer(group, numbered, feeders)
 
     def _name(self, site: _Site) -> str:
         clean = [made.use for made in site.raw if made.carried.labels is not None]
         if clean:
             return "+".join(dict.fromkeys(use.weight.removesuffix(".weight") for use in clean))
-        module = site.operation.module
+        module, cell = site.operation.module, site.operation.cell
+        if cell is not None:
+            level = f".l{site.level}" if len(cell.states) > 1 else ""
+            return (site.operation.place[0] or cell.name) + level
         return f"{module}.{site.operation.activation}" if module else f"{site.operation.activation}{site.call}"
 
     def unplaced(self) -> Iterator[str]:
@@ -206,7 +308,7 @@ class _Assembly:
             for arrival in arrivals:
                 culprit = self._culprit(number, arrival, states) if arrival.operation.kind is Kind.WEIGHT else None
                 if culprit is not None:
-                    use, key = self.uses[number], self.keys.get(culprit.index, culprit.name)
+                    use, key = next(iter(self.uses[number]), None), self.keys.get(culprit.index, culprit.name)
                     weight = use.weight if use is not None else self.trace.operations[number].module
                     yield (
                         f"'{weight}': its outputs are no layer, for nothing is known about '{key}' behind it; if that "
@@ -227,42 +329,101 @@ class _Assembly:
                 return operation
         return None
 
-    def _is_penultimate(self, site: _Site, layers: list[_Site]) -> bool:
-        """Whether no weight that reads this layer feeds another one."""
-        feeding = {operation.index for other in layers for operation, _ in other.upstream}
-        return not any(arrival.operation.index in feeding for arrival in site.readers)
+    def _is_penultimate(self, group: list[_Site]) -> bool:
+        """Whether no other layer depends on this one: it is the last hidden one before the outputs."""
+        others = {site.operation.index for other in self.groups if other is not group for site in other}
+        levels = {(site.operation.index, site.level) for other in self.groups if other is not group for site in other}
+        inner = any((site.operation.index, site.level + 1) in levels for site in group)
+        return not inner and not any(others & self.reached[id(site)] for site in group)
 
-    def _layer(self, site: _Site, name: str, feeders: Counter[str], penultimate: bool) -> NeuronLayer:
+    def _read_at(self, group: list[_Site]) -> tuple[list[Arrival], list[Place]]:
+        """Find where the first weight behind a penultimate layer reads it, in each of its calls."""
+        mine = {site.operation.index for site in group}
+        behind = [
+            arrival
+            for site in group
+            for arrival in site.readers
+            if arrival.operation.kind is Kind.WEIGHT and not self._leads_to(arrival.operation.index, mine)
+        ]
+        names = [[use.weight for use in self.uses.get(arrival.operation.index, ())] for arrival in behind]
+        found = [arrival for arrival, name in zip(behind, names, strict=True) if name == names[0]]
+        return found, [arrival.operation.place for arrival in found]
+
+    def _leads_to(self, start: int, ends: set[int]) -> bool:
+        values = {value.number for value in self.trace.operations[start].outputs}
+        for operation in self.trace.operations[start + 1 :]:
+            if any(value.number in values for value in operation.inputs):
+                if operation.index in ends:
+                    return True
+                values |= {value.number for value in operation.outputs}
+        return False
+
+    def _layer(self, group: list[_Site], name: str, feeders: Counter[str]) -> NeuronLayer:
+        site = group[0]
         dim = _neuron_dim(site)
-        size = site.operation.outputs[0].tensor.shape[dim]
-        producers, producer_obstacle = self._producers(site, dim, size)
-        readers, reader_obstacle = self._readers(site, size)
-        result = "its values are an output of the network" if site.is_result else None
-        obstacle = producer_obstacle or reader_obstacle or result or self._elsewhere(site)
-        caveats = self._caveats(site, producers, feeders)
+        size = site.value.tensor.shape[dim]
+        producers, obstacle = self._producers(group, dim, size)
+        readers, reader_obstacle = self._readers(group, size)
+        obstacle = self._recurrence(group) or obstacle or reader_obstacle
+        if any(each.is_result for each in group):
+            obstacle = obstacle or "its values are an output of the network"
+        obstacle = obstacle or next((reason for each in group if (reason := self._elsewhere(each, group))), None)
+        caveats = {text for each in group for text in self._caveats(each, producers, feeders)}
+        penultimate = self._is_penultimate(group)
+        arrivals, places = self._read_at(group) if penultimate else ([], [])
+        columns = None
+        if arrivals and (uses := self.uses.get(arrivals[0].operation.index)) and arrivals[0].carried.labels is not None:
+            columns = _one_column_each(arrivals[0].carried.labels, uses[0].channel_dim, size)
         return NeuronLayer(
             name=name,
             size=size,
-            activation=str(site.operation.activation),
+            activation=site.operation.cell.name if site.operation.cell is not None else str(site.operation.activation),
             producers=producers,
             readers=readers,
             obstacle=obstacle,
-            caveat="; ".join(caveats) or None,
+            caveat="; ".join(sorted(caveats)) or None,
             call=site.call,
             dim=dim,
             penultimate=penultimate,
             counted=site.counted,
+            places=tuple(dict.fromkeys(each.place for each in group)),
+            read_at=tuple(dict.fromkeys(places)),
+            read_columns=columns,
+            is_inner_state=site.operation.cell is not None and site.level < len(site.operation.cell.states) - 1,
         )
 
-    def _producers(self, site: _Site, dim: int, size: int) -> tuple[tuple[Producer, ...], str | None]:
-        """Map neurons to weight rows, or tell why that cannot be done."""
+    def _recurrence(self, group: list[_Site]) -> str | None:
+        if group[0].operation.cell is not None:
+            return "it is the state of a recurrent module, which feeds itself at the next step"
+        indices = {site.operation.index for site in group}
+        if any(indices & self.reached[id(site)] for site in group):
+            return "it is a recurrent state: its values feed the same layer at the next step"
+        return None
+
+    def _producers(self, group: list[_Site], dim: int, size: int) -> tuple[tuple[Producer, ...], str | None]:
+        """Map neurons to weight rows, the same in each call, or tell why that cannot be done."""
+        if group[0].operation.cell is not None:
+            return (), None
+        calls = {made.use.operation.index for site in group for made in site.producers}
+        found: list[list[Producer]] = []
+        for site in group:
+            producers, obstacle = self._producers_of(site, dim, size, calls)
+            if obstacle is not None:
+                return (), obstacle
+            found.append(producers)
+        if any(_rows(each) != _rows(found[0]) for each in found):
+            return (), "its neurons are not the same rows of weights in each call"
+        return tuple(found[0]), None
+
+    def _producers_of(self, site: _Site, dim: int, size: int, calls: set[int]) -> tuple[list[Producer], str | None]:
         found: list[Producer] = []
         located = {made.use.operation.index for made in site.producers}
+        own = [made.use for made in site.raw]
         for operation, carried in site.upstream:
             if operation.index not in located:
-                return (), f"the weights of '{operation.name}' in '{operation.module}' are not plain parameters"
+                return [], f"the weights of '{operation.name}' in '{operation.module}' are not plain parameters"
             if carried.labels is None:
-                return (), carried.reason
+                return [], carried.reason
         several = len(site.operation.roots) > 1
         for root in site.operation.roots:
             mine = [made for made in (site.raw if several else site.producers) if made.root == root.number]
@@ -270,48 +431,58 @@ class _Assembly:
             for made in mine:
                 use = made.use
                 assert made.carried.labels is not None
-                labels = made.carried.labels.expand(site.operation.outputs[0].tensor.shape)
+                labels = made.carried.labels.expand(site.value.tensor.shape)
                 rows = _one_column_each(labels, dim, use.outputs[1] - use.outputs[0])
                 if rows is None:
-                    return (), f"its neurons are not rows of '{use.weight}'"
-                if (times := sum(use.shares_rows_with(other) for other in self.located)) > 1:
-                    return (), f"its weights '{use.weight}' are used {times} times in one forward pass"
+                    return [], f"its neurons are not rows of '{use.weight}'"
+                sharing = [other for other in self.located if use.shares_rows_with(other)]
+                here = {each.operation.index for each in own if use.shares_rows_with(each)}
+                if len(here) > 1 or any(other.operation.index not in calls for other in sharing):
+                    return [], f"its weights '{use.weight}' are used {len(sharing)} times in one forward pass"
                 times_made += rows >= 0
                 rows = np.where(rows < 0, -1, rows + use.outputs[0])
                 found.append(Producer(use.weight, use.bias, rows, use.outputs_dim))
             if several and not mine:
-                return (), f"it also depends on values that no weight makes, at '{site.operation.name}'"
+                return [], f"it also depends on values that no weight makes, at '{site.operation.name}'"
             if (times_made != 1).any():
-                return (), "its neurons are not each made by one row of weights"
-        return tuple(found), None
+                return [], "its neurons are not each made by one row of weights"
+        return found, None
 
-    def _elsewhere(self, site: _Site) -> str | None:
+    def _elsewhere(self, site: _Site, group: list[_Site]) -> str | None:
         """Tell where else the producing weights act, past the nonlinearity: new rows would act there too."""
         if site.feeds_result:
             return "what goes into its nonlinearity is also an output of the network"
         for arrival in site.siblings:
             other = self.sites.get(arrival.operation.index)
-            if other is not site and (other is None or not other.is_layer or arrival.carried.labels is None):
+            if other not in group and (other is None or not other.is_layer or arrival.carried.labels is None):
                 where = arrival.carried.reason or f"at '{arrival.operation.name}' in '{arrival.operation.module}'"
                 return f"what goes into its nonlinearity is also used elsewhere: {where}"
         return None
 
-    def _readers(self, site: _Site, size: int) -> tuple[tuple[Reader, ...], str | None]:
+    def _readers(self, group: list[_Site], size: int) -> tuple[tuple[Reader, ...], str | None]:
         """Map neurons to weight columns, or tell why that cannot be done."""
-        found: list[Reader] = []
-        for arrival in site.readers:
-            use = self.uses.get(arrival.operation.index)
-            if use is None:
-                return (), f"the weights that read it at '{arrival.operation.name}' are not plain parameters"
-            if arrival.carried.labels is None:
-                return (), arrival.carried.reason
-            columns = _one_column_each(arrival.carried.labels, use.channel_dim, size)
-            if columns is None:
-                return (), f"'{use.weight}' reads its positions, not its neurons"
-            if (times := sum(use.shares_columns_with(other) for other in self.located)) > 1:
-                return (), f"'{use.weight}' reads it and is used {times} times in one forward pass"
-            found.extend(_split_groups(use, columns, self.trace.parameters[use.weight].shape[use.inputs_dim]))
-        return tuple(found), None
+        found: dict[tuple[str, int, bytes, tuple[int, int]], Reader] = {}
+        maps: dict[tuple[int, str], set[bytes]] = {}
+        for site in group:
+            for arrival in site.readers:
+                uses = self.uses.get(arrival.operation.index)
+                if not uses:
+                    return (), f"the weights that read it at '{arrival.operation.name}' are not plain parameters"
+                if arrival.carried.labels is None:
+                    return (), arrival.carried.reason
+                for use in uses:
+                    columns = _one_column_each(arrival.carried.labels, use.channel_dim, size)
+                    if columns is None:
+                        return (), f"'{use.weight}' reads its positions, not its neurons"
+                    maps.setdefault((arrival.operation.index, use.weight), set()).add(columns.tobytes())
+                    for each in _split_groups(use, columns, self.trace.parameters[use.weight].shape[use.inputs_dim]):
+                        found[each.weight, each.dim, each.columns.tobytes(), each.block] = each
+        for number, weight in maps:
+            for use in (each for each in self.uses[number] if each.weight == weight):
+                sharing = [other for other in self.located if use.shares_columns_with(other)]
+                if any(maps.get((each.operation.index, each.weight)) != maps[number, weight] for each in sharing):
+                    return (), f"'{weight}' reads it and is used {len(sharing)} times in one forward pass"
+        return tuple(found.values()), None
 
     def _caveats(self, site: _Site, producers: tuple[Producer, ...], feeders: Counter[str]) -> list[str]:
         caveats = {f"{text} before its nonlinearity" for made in site.producers for text in made.carried.caveats}

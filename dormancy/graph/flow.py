@@ -43,6 +43,7 @@ class Carried:
     shifted: str | None = None
     crossed: int = 0
     mixed: bool = False
+    gates: bool = False
 
 
 @final
@@ -110,10 +111,11 @@ def _sends_zero(operation: Operation, carried: Mapping[int, Carried], labels: Te
 class _Push:
     """One origin's journey; `states` maps a value's number to what it carries."""
 
-    def __init__(self, trace: Trace, origin: Value, labels: Tensor) -> None:
+    def __init__(self, trace: Trace, origins: Mapping[int, Tensor]) -> None:
         self.trace = trace
-        self.foreign = int(labels.max()) + 1
-        self.states: dict[int, Carried] = {origin.number: Carried(labels)}
+        self.origins = origins
+        self.foreign = max(int(labels.max()) for labels in origins.values()) + 1
+        self.states: dict[int, Carried] = {number: Carried(labels) for number, labels in origins.items()}
 
     def arrivals(self, after: int) -> Iterator[Arrival]:
         """Walk the operations behind the origin; yield where it meets a nonlinearity or a weight."""
@@ -123,7 +125,7 @@ class _Push:
             }
             if not carried:
                 continue
-            if operation.kind is Kind.WEIGHT:
+            if operation.kind in (Kind.WEIGHT, Kind.RECURRENT):
                 yield from self._at_weight(operation, carried)
                 continue
             self._step(operation, carried)
@@ -139,11 +141,16 @@ class _Push:
         return Arrival(operation, value, state)
 
     def _at_weight(self, operation: Operation, carried: Mapping[int, Carried]) -> Iterator[Arrival]:
-        uses = weight_arguments(operation.overload.overloadpacket, operation.arguments)
-        for value in operation.inputs:
+        data: Any = None
+        if operation.cell is not None:
+            data = operation.inputs[0]
+        else:
+            uses = weight_arguments(operation.overload.overloadpacket, operation.arguments)
+            data = None if uses is None else uses.data
+        for value in dict.fromkeys(operation.inputs):
             if value.number in carried:
                 state = carried[value.number]
-                if uses is None or value != uses.data:
+                if value != data:
                     state = replace(state, labels=None, reason=f"it is not the data but a weight at '{operation.name}'")
                 yield Arrival(operation, value, state)
 
@@ -151,7 +158,8 @@ class _Push:
         caveats = frozenset().union(*(state.caveats for state in carried.values()))
         shifted = next((state.shifted for state in carried.values() if state.shifted), None)
         crossed = max(state.crossed for state in carried.values())
-        base = Carried(None, None, caveats, shifted, crossed + (operation.kind is Kind.ACTIVATION))
+        gates = any(state.gates for state in carried.values()) or self._is_gate(operation, carried)
+        base = Carried(None, None, caveats, shifted, crossed + (operation.kind is Kind.ACTIVATION), gates=gates)
         kind = operation.kind
         if kind is Kind.ACTIVATION and operation.roots == operation.outputs[:1]:
             kind = kind_of(operation.overload, operation.arguments)  # named by the user, such as a maximum over rows
@@ -169,7 +177,19 @@ class _Push:
             reason, mixed = f"nothing is known about operation '{operation.name}'", self._sums_up(operation, carried)
             after = [replace(base, reason=reason, mixed=mixed)] * len(operation.outputs)
         for value, state in zip(operation.outputs, after, strict=True):
-            self.states[value.number] = state
+            if value.number not in self.origins:
+                self.states[value.number] = state
+
+    def _is_gate(self, operation: Operation, carried: Mapping[int, Carried]) -> bool:
+        """Whether this multiplies with something else that has a number for each of the values."""
+        if operation.name != "mul" or not operation.outputs:
+            return False
+        shape = operation.outputs[0].tensor.shape
+        others = [value.tensor for value in operation.inputs if value.number not in carried]
+        kept = [parameter.untyped_storage().data_ptr() for parameter in self.trace.parameters.values()]
+        return len(shape) > 1 and any(
+            each.shape == shape and each.untyped_storage().data_ptr() not in kept for each in others
+        )
 
     def _sums_up(self, operation: Operation, carried: Mapping[int, Carried]) -> bool:
         """Whether an operation makes one number of all neurons, as the mean of a norm does."""
@@ -206,11 +226,14 @@ class _Push:
         return replace(base, labels=spread[0], shifted=shifted)
 
 
-def push(trace: Trace, origin: Value, labels: Tensor, after: int) -> tuple[list[Arrival], dict[int, Carried]]:
+def push(
+    trace: Trace, origin: Value, labels: Tensor, after: int, others: Mapping[int, Tensor] | None = None
+) -> tuple[list[Arrival], dict[int, Carried]]:
     """Follow one origin from operation number `after` on.
 
-    `labels` has the shape of the origin's tensor (float64, 1..C). Returns every meeting with a nonlinearity or a
-    weight, and what every value of the pass carries of the origin.
+    `labels` has the shape of the origin's tensor (float64, 1..C). `others` are the labels of further values that hold
+    the same neurons, by the number of the value: the other calls of one layer. Returns every meeting with an activation
+    or a weight, and what every value of the pass carries of the origin.
     """
-    journey = _Push(trace, origin, labels)
+    journey = _Push(trace, {origin.number: labels} | dict(others or {}))
     return list(journey.arrivals(after)), journey.states

@@ -64,7 +64,9 @@ class NeuronLayer:
     scoring always works. `caveat` says why they would also move live neurons. Both are sentences without a full stop.
     `call` is the position of the nonlinearity among the traced operations of one forward pass; `dim` the dimension of
     its output that counts neurons; for a nonlinearity that is written out, `counted` names its last operation ("mul")
-    and `call` counts those. A `penultimate` layer is read by nothing but output layers.
+    and `call` counts those. `places` are all operations that compute it: a layer that runs several times has several.
+    A `penultimate` layer is followed by no other layer on the way to the outputs. `read_at` are the operations at which
+    the first weight behind it reads, in which `read_columns` belong to it (-1: to others; None: all may).
     """
 
     name: str
@@ -78,6 +80,10 @@ class NeuronLayer:
     dim: int
     penultimate: bool
     counted: str | None = None
+    places: tuple[tuple[str, str, int], ...] = ()
+    read_at: tuple[tuple[str, str, int], ...] = ()
+    read_columns: IntArray | None = None
+    is_inner_state: bool = False
 
     @property
     def rewritable(self) -> bool:

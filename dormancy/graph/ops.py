@@ -13,7 +13,16 @@ from typing import Any, TypeAlias, final
 import torch
 from torch import Tensor
 
-__all__ = ["Kind", "Packet", "WeightArguments", "activation_name", "kind_of", "operation_name", "weight_arguments"]
+__all__ = [
+    "Kind",
+    "Packet",
+    "WeightArguments",
+    "activation_name",
+    "kind_of",
+    "operation_name",
+    "place_name",
+    "weight_arguments",
+]
 
 Packet: TypeAlias = Any  # torch._ops.OpOverloadPacket, which has no public type
 
@@ -31,6 +40,8 @@ class Kind(Enum):
     """Elements are moved, pooled or joined, and keep their identity."""
     POINTWISE = auto()
     """Element by element, not a nonlinearity: scale, shift, sign, cast."""
+    RECURRENT = auto()
+    """A call of a recurrent module, noted as one operation: its states are neurons."""
     NORM = auto()
     """Neurons are normalised together."""
     UNKNOWN = auto()
@@ -159,6 +170,12 @@ def operation_name(overload: Any) -> str:
     if overload.overloadpacket in _CONVOLUTIONS:
         return "convolution"
     return str(overload.overloadpacket.__name__).rstrip("_")
+
+
+def place_name(overload: Any, arguments: Sequence[Any]) -> str:
+    """Return the name under which an operation is counted: that of a nonlinearity is "activation", whatever it is."""
+    nonlinear = activation_name(overload.overloadpacket, arguments) is not None
+    return "activation" if nonlinear else operation_name(overload)
 
 
 def tensors_in(tree: Any) -> list[Tensor]:

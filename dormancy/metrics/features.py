@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, final
 
+import torch
 from torch import Tensor
 
 from dormancy.graph import NeuronLayer, call_model, undisturbed
 from dormancy.metrics.base import Measurement, metric
-from dormancy.probing.capture import Capture, row_count
+from dormancy.probing.capture import Capture
 from dormancy.probing.probe import Probe
 
 __all__ = ["feature_products", "measure_dr3", "measure_feature_norm"]
@@ -23,7 +25,7 @@ __all__ = ["feature_products", "measure_dr3", "measure_feature_norm"]
     default=False,
 )
 def measure_feature_norm(probe: Probe) -> Measurement:
-    """Measure the mean Euclidean norm of the feature vector a row; of a map with positions, over all of it."""
+    """Measure the mean Euclidean norm of the vectors that the weights behind a penultimate layer read."""
     return Measurement(layers=dict(probe.feature_norms))
 
 
@@ -35,9 +37,15 @@ class _Keep:
         self.features: dict[str, Tensor] = {}
 
     def add(self, layer: NeuronLayer, values: Tensor) -> None:
-        """Keep a copy, since a later operation may write over the values."""
+        """Add the values of a penultimate layer as one vector a row; others are ignored."""
         if layer.penultimate:
-            self.features[layer.name] = values.detach().flatten(1).double().clone()
+            self.add_features(layer, values.flatten(1))
+
+    def add_features(self, layer: NeuronLayer, vectors: Tensor) -> None:
+        """Keep a copy, since a later operation may write over the values."""
+        copy = vectors.detach().double().clone()
+        known = self.features.get(layer.name)
+        self.features[layer.name] = copy if known is None else torch.cat([known, copy])
 
     def result(self) -> None:
         """Nothing is summed up here."""
@@ -48,7 +56,6 @@ def feature_products(before: Tensor, after: Tensor) -> tuple[float, float, int]:
 
     Both are features of shape (rows, features), of states and of those that followed.
 
-    >>> import torch
     >>> feature_products(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     (25.0, 1.0, 1)
     """
@@ -60,7 +67,7 @@ def feature_products(before: Tensor, after: Tensor) -> tuple[float, float, int]:
 
 def _features(probe: Probe, batch: Any) -> Mapping[str, Tensor]:
     keep = _Keep()
-    capture = Capture(probe.graph, [keep])
+    capture = Capture(probe.model, probe.graph, [keep])
     with capture:
         call_model(probe.model, batch)
     capture.finish()
@@ -82,16 +89,16 @@ def measure_dr3(probe: Probe) -> Measurement:
     the sample does not tell what followed.
     """
     totals: dict[str, list[float]] = {}
-    rows = 0
+    rows: Counter[str] = Counter()
     with undisturbed(probe.model):
         for before, after in probe.next_batches():
             here, there = _features(probe, before), _features(probe, after)
             for name in here:
                 found = feature_products(here[name], there[name])
                 totals[name] = [old + new for old, new in zip(totals.get(name, [0, 0, 0]), found, strict=True)]
-            rows += row_count(before)
+                rows[name] += len(here[name])
     cosine, known = (sum(each[place] for each in totals.values()) for place in (1, 2))
     return Measurement(
-        layers={name: product / rows for name, (product, _, _) in totals.items()},
+        layers={name: product / rows[name] for name, (product, _, _) in totals.items()},
         detail={"mean_cosine": cosine / known if known else None},
     )

@@ -82,9 +82,9 @@ def _by_layer(probe: Probe, rank: Callable[[GramMatrix], float]) -> dict[str, fl
 
 
 def _too_few_rows(probe: Probe) -> tuple[str, ...]:
-    """Warn where the sample is smaller than the feature matrix is wide: the rank is cut off at N."""
+    """Warn where there are fewer feature vectors than features: the rank is cut off at N."""
     return tuple(
-        f"layer {name!r}: {gram.rows} observations for {gram.features} features, so no rank above {gram.rows} can "
+        f"layer {name!r}: {gram.rows} feature vectors for {gram.features} features, so no rank above {gram.rows} can "
         "be seen; give a larger sample"
         for name, gram in probe.features.items()
         if gram.rows < gram.features

@@ -143,17 +143,20 @@ class Regions:
 
 @final
 class FeatureNorms:
-    """Mean Euclidean norm of the feature vectors of the penultimate layers, one vector a row: by layer."""
+    """Mean Euclidean norm of the vectors that the weights behind the penultimate layers read: by layer."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
         self._rows: dict[str, int] = {}
 
     def add(self, layer: NeuronLayer, values: Tensor) -> None:
-        """Add one batch of a penultimate layer; others are ignored."""
-        if not layer.penultimate:
-            return
-        norms = values.flatten(1).double().norm(dim=1)
+        """Add the values of a penultimate layer as one vector a row; others are ignored."""
+        if layer.penultimate:
+            self.add_features(layer, values.flatten(1))
+
+    def add_features(self, layer: NeuronLayer, vectors: Tensor) -> None:
+        """Add vectors that the weights behind a penultimate layer read."""
+        norms = vectors.double().norm(dim=1)
         self._sums[layer.name] = self._sums.get(layer.name, 0.0) + float(norms.sum())
         self._rows[layer.name] = self._rows.get(layer.name, 0) + len(norms)
 

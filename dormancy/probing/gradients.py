@@ -96,13 +96,13 @@ class _Keep:
     """Keeps every layer's values: autograd adds its record to these very tensors when the operation returns."""
 
     def __init__(self) -> None:
-        self.values: dict[str, Tensor] = {}
-        self.copies: dict[str, Tensor] = {}
+        self.values: dict[str, list[Tensor]] = {}
+        self.copies: dict[str, list[Tensor]] = {}
 
     def add(self, layer: NeuronLayer, values: Tensor) -> None:
         """Keep them, and a copy, since a later operation may write over them."""
-        self.values[layer.name] = values
-        self.copies[layer.name] = values.detach().clone()
+        self.values.setdefault(layer.name, []).append(values)
+        self.copies.setdefault(layer.name, []).append(values.detach().clone())
 
     def result(self) -> None:
         """Nothing is summed up here."""
@@ -142,17 +142,25 @@ def _one_batch(
     model: nn.Module, graph: NeuronGraph, inputs: Any, transitions: Transitions | None, loss: Loss
 ) -> dict[str, Tensor]:
     keep = _Keep()
-    capture = Capture(graph, [keep])
+    capture = Capture(model, graph, [keep])
     with capture:
         outputs = call_model(model, _watched(inputs))
     capture.finish()
     total = loss(outputs, _next_outputs(model, transitions), transitions)
-    reached = {name: values for name, values in keep.values.items() if values.requires_grad}
+    calls = [(name, place) for name, values in keep.values.items() for place in range(len(values))]
+    reached = [(name, place) for name, place in calls if keep.values[name][place].requires_grad]
     if not reached or not total.requires_grad:
         raise NetworkError("no gradient reaches the neurons: the network's outputs do not depend on them smoothly")
-    gradients = torch.autograd.grad(total, list(reached.values()), allow_unused=True)
+    wanted = [keep.values[name][place] for name, place in reached]
+    gradients = torch.autograd.grad(total, wanted, allow_unused=True)
     found = dict(zip(reached, gradients, strict=True))
-    return {layer.name: _sums(layer, keep.copies[layer.name], found.get(layer.name)) for layer in graph}
+    sums: dict[str, Tensor] = {}
+    for layer in graph:
+        copies = keep.copies[layer.name]
+        parts = [_sums(layer, copy, found.get((layer.name, place))) for place, copy in enumerate(copies)]
+        mean = torch.stack(parts).mean(0)  # over the calls of one layer, as over positions
+        sums[layer.name] = mean * float("nan") if layer.is_inner_state else mean
+    return sums
 
 
 def gradient_sizes(

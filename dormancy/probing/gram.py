@@ -64,9 +64,14 @@ class GramMatrices:
         self._rows: dict[str, int] = {}
 
     def add(self, layer: NeuronLayer, values: Tensor) -> None:
-        """Add one batch of a penultimate layer; others are ignored."""
-        features = values.flatten(1)
-        if not layer.penultimate or features.shape[1] > self.widest:
+        """Add the values of a penultimate layer as one vector a row; others are ignored."""
+        if layer.penultimate:
+            self.add_features(layer, values.flatten(1))
+
+    def add_features(self, layer: NeuronLayer, vectors: Tensor) -> None:
+        """Add vectors that the weights behind a penultimate layer read."""
+        features = vectors
+        if features.shape[1] > self.widest:
             return
         waiting = self._waiting.setdefault(layer.name, [])
         waiting.append(features.clone())

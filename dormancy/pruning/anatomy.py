@@ -106,9 +106,16 @@ class _Dissection:
             slices, problems, before = [*slices, *found], [*problems, *told], before | joint
         found, told = self._companions(states, site.index, np.arange(layer.size))
         slices += found
+        calls = [each for each in self.trace.operations if each.place in layer.places and each.index != site.index]
+        for call in calls:
+            arrivals = [
+                *arrivals,
+                *push(self.trace, call.outputs[0], _labels(call.outputs[0], layer.dim), call.index)[0],
+            ]
         joint_behind = _joint(arrivals)
         joint_ahead = (f"{text} before its nonlinearity" for text in sorted(before))
-        problems += [*told, *joint_ahead, *joint_behind, *self._siblings(slices)]
+        again = [f"it is computed {len(calls) + 1} times in one forward pass"] if calls else []
+        problems += [*again, *told, *joint_ahead, *joint_behind, *self._siblings(slices)]
         inexact = next(iter([*joint_behind, *_shifts(arrivals)]), None)
         return LayerAnatomy(layer, tuple(_once(slices)), inexact, next(iter(problems), None))
 

@@ -10,30 +10,29 @@ import torch
 from torch import nn
 
 from dormancy.graph import NeuronGraph, NeuronLayer, call_model, trace_neurons, undisturbed
-from dormancy.graph.ops import activation_name, operation_name, tensors_in
-from dormancy.graph.trace import DispatchMode
+from dormancy.graph.ops import place_name, tensors_in
+from dormancy.graph.trace import CallFrames, DispatchMode
 from tests.zoo import REFUSED, ZOO
 
 
 class Silence(DispatchMode):
     """Sets some neurons of one layer to zero while the network runs: the independent way to do it."""
 
-    def __init__(self, layer: NeuronLayer, neurons: torch.Tensor) -> None:
+    def __init__(self, model: nn.Module, layer: NeuronLayer, neurons: torch.Tensor) -> None:
         super().__init__()
-        self.layer, self.neurons, self.calls = layer, neurons, 0
+        self.layer, self.neurons = layer, neurons
+        self.frames = CallFrames(model, lambda *_: None)
 
     def __torch_dispatch__(self, overload: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = overload(*args, **(kwargs or {}))
-        name = None if activation_name(overload.overloadpacket, args) else operation_name(overload)
-        if name == self.layer.counted:
-            if self.calls == self.layer.call:
-                result.index_fill_(self.layer.dim, self.neurons, 0.0)
-            self.calls += 1
+        if not self.frames.recurrent and self.frames.place(place_name(overload, args)) in self.layer.places:
+            result.index_fill_(self.layer.dim, self.neurons, 0.0)
         return result
 
 
 def silenced_outputs(model: nn.Module, inputs: Any, layer: NeuronLayer, neurons: torch.Tensor) -> list[torch.Tensor]:
-    with undisturbed(model), Silence(layer, neurons):
+    silence = Silence(model, layer, neurons)
+    with undisturbed(model), silence.frames, silence:
         return tensors_in(call_model(model, inputs))
 
 
