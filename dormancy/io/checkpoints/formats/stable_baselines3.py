@@ -67,7 +67,7 @@ class StableBaselinesReader:
             raise FormatError(f"{name}: its policy.pth holds no parameters by name; save the agent again")
         key, chosen, shared = _network(parameters, candidate.hints.key, name)
         return policy, checkpoint_of(
-            candidate, FORMAT, chosen, (key, *shared), data.known(chosen),
+            candidate, FORMAT, chosen, (key, *shared, *data.scaled_actions(chosen)), data.known(chosen),
             agent_step=data.count("num_timesteps"), gradient_step=data.count("_n_updates"),
         )  # fmt: skip
 
@@ -144,6 +144,24 @@ class _Data:
         whole = isinstance(found, list) and all(type(size) is int and 0 < size < 1 << 31 for size in found)
         return tuple(found) if box and whole and isinstance(found, list) else None
 
+    def scaled_actions(self, parameters: Parameters) -> tuple[Assumption, ...]:
+        """Doubt the actions of a critic whose action space is not [-1, 1]: the library scales them before it trains.
+
+        A sample of the library's own replay buffer has scaled actions, one from the environment has not.
+        """
+        space = self.table("action_space")
+        bounds = [re.findall(r"[-+\w.]+", str(space.get(side))[:4096]) for side in ("low", "high")]
+        scaled = [set(map(_number, side)) for side in bounds] == [{-1.0}, {1.0}]
+        critic = any(re.match(r"qf\d+\.", name) for name in parameters)
+        if scaled or not critic or self.shape("action_space") is None:
+            return ()
+        limits = " to ".join(printable(str(space.get(side)), 40) for side in ("low", "high"))
+        said = (
+            "taken as the sample has them; this critic was trained on actions scaled to [-1, 1], as its replay buffer "
+            f"has them, and the environment takes {limits}: a sample in those units gives other numbers"
+        )
+        return (Assumption("actions", said, "not certain: stable-baselines3"),)
+
     def known(self, parameters: Parameters) -> Known:
         """Return what the JSON says of the network, and where it is silent, what the library does by default."""
         observations, actions = self.shape("observation_space"), self.shape("action_space")
@@ -177,6 +195,13 @@ class _Data:
             1 / 255 if scaled else 1.0,
             "template: stable-baselines3 default" if told is None else "file: policy_kwargs",
         )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 READERS.register(FORMAT)(StableBaselinesReader())
