@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 from typing import Any, final
 
 from dormancy.errors import FileError, FormatError, InputError, KeyNeeded
@@ -30,6 +31,8 @@ _NETWORKS = {
     "q_net_target": "", "quantile_net_target": "", "actor_target": "", "critic_target": "",
 }  # fmt: skip
 """Networks that a policy holds by name; the first one there is scanned unless ``--key`` names another."""
+
+_NORMALIZER = re.compile(r"(?i)[\w.-]*vec_?normalize[\w.-]*\.pkl")
 
 ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "ELU": "elu", "GELU": "gelu", "SiLU": "silu", "LeakyReLU": "leaky_relu"}
 
@@ -66,10 +69,25 @@ class StableBaselinesReader:
         if parameters is None:
             raise FormatError(f"{name}: its policy.pth holds no parameters by name; save the agent again")
         key, chosen, shared = _network(parameters, candidate.hints.key, name)
+        doubts = (*data.scaled_actions(chosen), *_normalizer_beside(candidate.path))
         return policy, checkpoint_of(
-            candidate, FORMAT, chosen, (key, *shared, *data.scaled_actions(chosen)), data.known(chosen),
+            candidate, FORMAT, chosen, (key, *shared, *doubts), data.known(chosen),
             agent_step=data.count("num_timesteps"), gradient_step=data.count("_n_updates"),
         )  # fmt: skip
+
+
+def _normalizer_beside(path: str) -> tuple[Assumption, ...]:
+    """Say that the statistics of a ``VecNormalize`` lie in the folder of the agent: they are not applied."""
+    try:
+        names = sorted(each.name for each in Path(path).parent.iterdir() if _NORMALIZER.fullmatch(each.name))
+    except OSError:
+        return ()
+    if not names:
+        return ()
+    value = (
+        f"taken as the sample has them; {printable(names[0], 60)} beside the agent says that it read normalised ones"
+    )
+    return (Assumption("observations", value, "not certain: VecNormalize"),)
 
 
 def _network(
@@ -173,7 +191,7 @@ class _Data:
         )
 
     def activation(self, parameters: Parameters) -> tuple[str, str]:
-        """Return the nonlinearity of the dense layers; by default tanh in PPO and A2C on vectors, else relu."""
+        """Return the nonlinearity of the dense layers; by default tanh in PPO and A2C, else relu (ARS, too)."""
         named = self.table("policy_kwargs").get("activation_fn")
         if named is not None:
             kind = re.search(r"(\w+)'?>?$", str(named)[:200])
@@ -183,7 +201,7 @@ class _Data:
                     f"{self.file}: activation_fn '{printable(named, 60)}' is not known ({known}); use --model"
                 )
             return ACTIVATIONS[kind[1]], "file: policy_kwargs"
-        on_policy = any(name.startswith(("mlp_extractor.", "action_net.")) for name in parameters)
+        on_policy = any(name.startswith(("mlp_extractor.", "value_net.")) for name in parameters)
         return "tanh" if on_policy else "relu", "template: stable-baselines3 default"
 
     def scale(self, observations: tuple[int, ...] | None) -> tuple[float, str]:

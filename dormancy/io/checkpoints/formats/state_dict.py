@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, final
 
+from torch import Tensor
+
 from dormancy.io.checkpoints.architecture.identify import checkpoint_of
 from dormancy.io.checkpoints.architecture.infer import Known
 from dormancy.io.checkpoints.checkpoint import Assumption, Checkpoint
@@ -47,7 +49,7 @@ class StateDictReader:
         """Return the content of the file as well, whose tensors the checkpoint has: whoever writes it back needs it."""
         content = candidate.content
         parameters, assumptions = choose(state_dicts(content), candidate.hints.key, printable(candidate.path))
-        said = (*assumptions, *beside_parameters(content))
+        said = (*assumptions, *beside_parameters(content), *_not_normalised(content))
         known = _of_policy(content)
         if known and any(_CRITIC.match(name) for name in parameters):
             said = (*said, Assumption("actions", _SCALED, "not certain: stable-baselines3"))
@@ -58,6 +60,31 @@ _CRITIC = re.compile(r"(critic\.)?qf\d+\.")
 _SCALED = (
     "taken as the sample has them; the critic was trained on actions scaled to [-1, 1], as its replay buffer has them"
 )
+MAX_DEPTH = 4
+_STATISTICS = {"running_mean", "running_var", "running_variance"}
+
+
+def _normalizers(content: Any, path: str = "", depth: int = 0) -> list[str]:
+    """Return the paths of running means that no network of the file holds: those of a vector of observations.
+
+    A BatchNorm's have a weight beside them or lie among the parameters of a network; a mean of one number is of values.
+    """
+    if not isinstance(content, Mapping) or depth > MAX_DEPTH:
+        return []
+    mean = content.get("running_mean")
+    if isinstance(mean, Tensor) and len(_STATISTICS & set(content)) == 2 and "weight" not in content:
+        return [path] if mean.numel() > 1 else []
+    inner = ((str(name), part) for name, part in content.items() if isinstance(part, Mapping))
+    return [found for name, part in inner for found in _normalizers(part, f"{path}.{name}".strip("."), depth + 1)]
+
+
+def _not_normalised(content: Any) -> tuple[Assumption, ...]:
+    """Say that running means in the file are not applied [skrl]."""
+    value = "taken as the sample has them; the file holds running means that it may have been trained with"
+    return tuple(
+        Assumption("observations", f"{value}: {printable(path, 60)}", "not certain: running_mean")
+        for path in _normalizers(content)[:1]
+    )
 
 
 def _of_policy(content: Any) -> Known | None:
