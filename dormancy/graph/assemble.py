@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dormancy.arrays import IntArray
-from dormancy.errors import UsageError
+from dormancy.errors import NetworkError, UsageError
 from dormancy.graph.custom_activations import operation_keys, with_activations
 from dormancy.graph.flow import Arrival, Carried, push
 from dormancy.graph.neurons import NeuronGraph, NeuronLayer, Producer, Reader
-from dormancy.graph.ops import Kind
+from dormancy.graph.ops import Kind, tensors_in
 from dormancy.graph.trace import Operation, Place, Trace, Value, counted_calls, record
 from dormancy.graph.weights import ParameterIndex, WeightUse
 
@@ -62,7 +62,7 @@ class _Site:
         """
         if self.operation.cell is not None:
             return True
-        if self.operation.built_in in _GATES and any(each.carried.gates for each in self.readers):
+        if self.operation.built_in in _GATES and self.readers and all(each.carried.gates for each in self.readers):
             return False  # a gate is not a neuron
         read = self.operation.built_in is not None or any(not each.carried.mixed for each in self.readers)
         return bool(self.upstream) and bool(self.readers) and read
@@ -116,6 +116,10 @@ def _neuron_dim(site: _Site) -> int:
     return 1 if tensor.dim() == 4 or (tensor.dim() == 3 and convolved) else tensor.dim() - 1
 
 
+def _has_no_rows(operation: Operation) -> bool:
+    return any(value.tensor.numel() == 0 for value in operation.outputs)
+
+
 def _is_labelled(made: _Made) -> bool:
     return made.carried.labels is not None
 
@@ -141,6 +145,9 @@ class _Assembly:
         self.trace = trace
         self.index = ParameterIndex(trace.parameters)
         self.keys = operation_keys(trace.operations)
+        self.used = {self.index.name_of(value.tensor) for operation in trace.operations for value in operation.inputs}
+        cells_called = {operation.place[0] for operation in trace.operations if operation.cell is not None}
+        self.used |= {name for name in trace.parameters if name.rpartition(".")[0] in cells_called}
         self.sites = {
             operation.index: _Site(operation, call, counted, operation.outputs[0])
             for operation, (counted, call) in counted_calls(trace.operations)
@@ -178,7 +185,7 @@ class _Assembly:
         arrivals, _ = push(self.trace, first.value, labels[first.value.number], first.operation.index, labels)
         for site in group:
             site.readers = []
-        first.readers = [each for each in arrivals if each.operation.kind in (Kind.WEIGHT, Kind.RECURRENT)]
+        first.readers = [each for each in arrivals if each.operation.kind is not Kind.ACTIVATION]
 
     def _uses(self, operation: Operation) -> list[WeightUse]:
         use = self.index.use(operation)
@@ -273,7 +280,7 @@ class _Assembly:
         """Find the weights that read this nonlinearity, and whether it is itself a result."""
         labels = _channel_labels(site.value.tensor.shape, _neuron_dim(site))
         arrivals, states = push(self.trace, site.value, labels, site.operation.index)
-        site.readers = [each for each in arrivals if each.operation.kind in (Kind.WEIGHT, Kind.RECURRENT)]
+        site.readers = [each for each in arrivals if each.operation.kind is not Kind.ACTIVATION]
         site.is_result = any(number in states for number in self.trace.results)
 
     def layers(self) -> Iterable[NeuronLayer]:
@@ -298,6 +305,22 @@ class _Assembly:
             level = f".l{site.level}" if len(cell.states) > 1 else ""
             return (site.operation.place[0] or cell.name) + level
         return f"{module}.{site.operation.activation}" if module else f"{site.operation.activation}{site.call}"
+
+    def unfollowed(self) -> Iterator[str]:
+        """Name the products with batched weights: the members of an ensemble are not told apart."""
+        seen: set[str] = set()
+        for operation in self.trace.operations:
+            if operation.varying and operation.name in ("bmm", "baddbmm"):
+                fixed = [value for value in operation.inputs if value.number not in self.trace.varying]
+                weights = [self.index.name_of(value.tensor) or "" for value in fixed if value.tensor.dim() == 3]
+                if weights and (key := self.keys[operation.index]) not in seen:
+                    seen.add(key)
+                    name = next(filter(None, weights), "")
+                    what = f"'{name}'" if name else "a batched weight"
+                    yield (
+                        f"{what} at '{key}' multiplies a batch of matrices, as in an ensemble with weights (members, "
+                        "inputs, outputs): its units are not scored, pruned or recycled; scan each member as a network"
+                    )
 
     def unplaced(self) -> Iterator[str]:
         """Name the weights whose outputs pass something that is not affine, but no activation, before other weights."""
@@ -364,7 +387,7 @@ class _Assembly:
         size = site.value.tensor.shape[dim]
         producers, obstacle = self._producers(group, dim, size)
         readers, reader_obstacle = self._readers(group, size)
-        obstacle = self._recurrence(group) or obstacle or reader_obstacle
+        obstacle = self._recurrence(group) or obstacle or reader_obstacle or self._untraced(producers, readers)
         if any(each.is_result for each in group):
             obstacle = obstacle or "its values are an output of the network"
         obstacle = obstacle or next((reason for each in group if (reason := self._elsewhere(each, group))), None)
@@ -391,6 +414,16 @@ class _Assembly:
             read_columns=columns,
             is_inner_state=site.operation.cell is not None and site.level < len(site.operation.cell.states) - 1,
         )
+
+    def _untraced(self, producers: tuple[Producer, ...], readers: tuple[Reader, ...]) -> str | None:
+        """Name a parameter beside the weights that has their shape and was not used: a path of training alone."""
+        weights = [each.weight for each in producers] + [each.weight for each in readers]
+        for weight in dict.fromkeys(weights):
+            home, parameter = weight.rpartition(".")[0], self.trace.parameters[weight]
+            for name, other in self.trace.parameters.items():
+                if name.rpartition(".")[0] == home and other.shape == parameter.shape and name not in self.used:
+                    return f"'{name}' beside its weights is not used in evaluation mode, and may change it in training"
+        return None
 
     def _recurrence(self, group: list[_Site]) -> str | None:
         if group[0].operation.cell is not None:
@@ -501,7 +534,7 @@ class _Assembly:
 def assemble(trace: Trace) -> NeuronGraph:
     """Build the graph of a recorded pass."""
     assembly = _Assembly(trace)
-    return NeuronGraph(tuple(assembly.layers()), tuple(assembly.unplaced()))
+    return NeuronGraph(tuple(assembly.layers()), (*assembly.unplaced(), *assembly.unfollowed()))
 
 
 def trace_neurons(model: nn.Module, inputs: Any, activations: Mapping[str, str] | None = None) -> NeuronGraph:
@@ -514,7 +547,14 @@ def trace_neurons(model: nn.Module, inputs: Any, activations: Mapping[str, str] 
     are, or an operation in a module ("mul" in the outermost one, "mul#2" the second). ``x * sigmoid(x)`` and its like
     need no name. Raises `NetworkError` when the network does not take the inputs, `UsageError` for an unknown key.
     """
-    graph = assemble(with_activations(record(model, inputs), activations or {}))
+    trace = record(model, inputs)
+    empty = next((each for each in trace.operations if each.kind is Kind.WEIGHT and _has_no_rows(each)), None)
+    if empty is not None:
+        raise NetworkError(
+            f"'{empty.module}' got no rows of the {len(tensors_in(inputs)[0])} that the network was traced with: its "
+            "path depends on its inputs, as in top-k experts, and such layers are not scored; scan each expert alone"
+        )
+    graph = assemble(with_activations(trace, activations or {}))
     for key, name in (activations or {}).items():
         if all(layer.activation != name for layer in graph):
             raise UsageError(f"{key}={name}: no layer; what {key!r} gives is not fed by weights, or none read it")

@@ -128,9 +128,17 @@ class _Push:
             if operation.kind in (Kind.WEIGHT, Kind.RECURRENT):
                 yield from self._at_weight(operation, carried)
                 continue
+            if operation.name in ("bmm", "baddbmm") and any(
+                value.tensor.dim() == 3 and value.number not in self.trace.varying for value in operation.inputs
+            ):  # batched weights, as in an ensemble
+                yield from (Arrival(operation, value, self.states[value.number]) for value in self._met(operation))
+                continue
             self._step(operation, carried)
             if operation.kind is Kind.ACTIVATION:
                 yield self._at_activation(operation, carried)
+
+    def _met(self, operation: Operation) -> list[Value]:
+        return [value for value in dict.fromkeys(operation.inputs) if value.number in self.states]
 
     def _at_activation(self, operation: Operation, carried: Mapping[int, Carried]) -> Arrival:
         """Meet a nonlinearity; one that is written out may have lost the labels among its operands."""
