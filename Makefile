@@ -75,7 +75,7 @@ test-browser: $(VENV)/.installed-dev  ## look at the report in a real headless C
 	DORMANCY_SCREENSHOTS=screenshots $(PYTEST) -m browser
 
 test-sb3: $(VENV)/.installed-dev  ## watch agents of the real Stable-Baselines3, which is installed for it
-	$(PIP) -e '.[sb3]'
+	$(PIP) -e '.[sb3]' sb3-contrib
 	$(PYTEST) -m sb3 tests/integrations
 
 test-libraries: $(VENV)/.installed-dev  ## scan what other libraries write, each in an environment of its own; LIBRARY=sb3: one

@@ -17,7 +17,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from dormancy.errors import NetworkError
+from dormancy.errors import DormancyError, NetworkError
+from dormancy.graph.attributes import attributes_kept
 from dormancy.graph.ops import Kind, activation_name, kind_of, operation_name, place_name, tensors_in
 from dormancy.graph.recurrent import Cell, cell_of, is_recurrent, is_wrapped
 
@@ -316,16 +317,17 @@ def full_precision() -> Iterator[None]:
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Look at a network and leave no trace: evaluation mode, no gradients, no random numbers used, buffers restored.
+    """Look at a network and leave no trace: evaluation mode, no gradients, no random numbers used.
+
+    Buffers and plain attributes of the modules are put back; see `attributes_kept`.
 
     On a GPU, in full float32: by default PyTorch lets cuDNN round what a convolution reads to 10 bits (TF32).
     """
     modes = {module: module.training for module in model.modules()}
-    buffers = {buffer: buffer.detach().clone() for buffer in model.buffers()}
     devices = {tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"}
     fast_path = torch.backends.mha.get_fastpath_enabled()
     precise = full_precision() if devices else nullcontext()
-    with torch.random.fork_rng(devices=list(devices)), torch.no_grad(), precise:
+    with torch.random.fork_rng(devices=list(devices)), torch.no_grad(), precise, attributes_kept(model):
         model.eval()
         torch.backends.mha.set_fastpath_enabled(False)  # a fused kernel would hide the layers inside
         try:
@@ -334,9 +336,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             torch.backends.mha.set_fastpath_enabled(fast_path)
             for module, mode in modes.items():
                 module.training = mode
-            for buffer, before in buffers.items():
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
 
 
 def call_model(model: nn.Module, inputs: Any) -> Any:
@@ -348,7 +347,9 @@ def call_model(model: nn.Module, inputs: Any) -> Any:
         if isinstance(inputs, Mapping):
             return model(**inputs)
         return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except DormancyError:
+        raise
+    except Exception as error:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(inputs))
         reason = " ".join(str(error).split())[:300]
         raise NetworkError(f"the network does not take observations of shape {shapes}: {reason}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any, Protocol, final
 import numpy as np
 from torch import nn
 
-from dormancy.errors import OutputError, UsageError
+from dormancy.errors import DormancyError, OutputError, UsageError
+from dormancy.graph.trace import uncompiled
 from dormancy.io import printable
 from dormancy.io.files import why_unwritable
 from dormancy.probing.probe import BATCH, Observations
@@ -22,7 +24,7 @@ from dormancy.scanning.scanner import scan
 from dormancy.scanning.series import DormancySeries
 from dormancy.taus import Taus, checked_taus
 
-__all__ = ["Monitor", "ScalarWriter", "publish", "scalars"]
+__all__ = ["Monitor", "ScalarWriter", "publish", "reason_of", "scalars"]
 
 
 class ScalarWriter(Protocol):
@@ -43,6 +45,10 @@ class Monitor:
     `callback` is called with each `DormancyScan`. `jsonl` names a new file that gets one line a scan, schema
     ``dormancy.scan/1``, which ``dormancy report`` reads. `writer` gets curves, and histograms if it takes them: see
     `publish`. `name` is the name of the series, and the first part of the curves' names.
+
+    A network or sample that cannot be scanned raises at the first use: see `check` and `step`. After one scan has
+    worked, a failure does not end the training: it warns once (`UserWarning`), `stopped` holds the reason, and
+    nothing is scanned any more. With `strict`, it raises. What `callback` raises is always passed on.
 
     Raises `UsageError` for an `every` below 1 or a bad tau, `OutputError` when `jsonl` exists or cannot be written.
 
@@ -70,14 +76,18 @@ class Monitor:
         callback: Callable[[DormancyScan], object] | None = None,
         jsonl: str | os.PathLike[str] | None = None,
         writer: ScalarWriter | None = None,
+        strict: bool = False,
     ) -> None:
         if every < 1:
             raise UsageError(f"every must be 1 or more calls of step, not {every}")
-        self.model: nn.Module = getattr(model, "_orig_mod", model)  # what torch.compile wraps, which cannot be traced
+        self.model: nn.Module = uncompiled(model)
         self.every = every
         self.taus = checked_taus(tau)
         self.name = name
         self.steps = 0
+        self.strict = strict
+        self.stopped: str | None = None
+        self._checked = False
         self._options: dict[str, Any] = {
             "metrics": metrics,
             "layers": layers,
@@ -112,23 +122,61 @@ class Monitor:
 
         `observations` is what `dormancy.scan` takes, (N, ...), or a function that returns it and is called only when a
         scan is due (let it draw from a random generator of its own, so that it takes no numbers from the training).
-        `agent_step` is kept with the scan. Returns the scan, or None when it was not time. Raises what `scan` raises.
+        `agent_step` is kept with the scan. Returns the scan, or None when it was not time or the monitor has stopped.
+
+        The first call runs `check` on observations that are not a function. Until a check or a scan has worked, this
+        raises what `scan` raises.
         """
         self.steps += 1
-        if self.steps % self.every:
-            return None
-        now = observations() if callable(observations) else observations
-        return self.scan(now, gradient_step=self.steps, agent_step=agent_step)
+        if self.steps % self.every == 0:
+            return self.scan(observations, gradient_step=self.steps, agent_step=agent_step)
+        if self.steps == 1 and not callable(observations) and not self._checked:
+            self.check(observations)
+        return None
+
+    def check(self, observations: Observations | Callable[[], Observations]) -> None:
+        """Scan once and keep nothing: call it before a training to learn whether the network can be scanned.
+
+        Raises what `scan` raises, whatever `strict` is.
+        """
+        self._scan(observations)
+        self._checked = True
 
     def scan(
-        self, observations: Observations, *, gradient_step: int | None = None, agent_step: int | None = None
-    ) -> DormancyScan:
-        """Scan now, whatever the period says, and keep what was found together with these steps."""
-        found = scan(self.model, observations, self.taus, **self._options)
-        found = replace(found, gradient_step=gradient_step, agent_step=agent_step)
-        self._scans.append(found)
-        self._publish(found)
+        self,
+        observations: Observations | Callable[[], Observations],
+        *,
+        gradient_step: int | None = None,
+        agent_step: int | None = None,
+    ) -> DormancyScan | None:
+        """Scan now, whatever the period, and keep the result together with these steps.
+
+        Returns None when the monitor has stopped. Raises what `scan` raises until a check or a scan has worked, and
+        always with `strict`.
+        """
+        if self.stopped is not None:
+            return None
+        try:
+            found = replace(self._scan(observations), gradient_step=gradient_step, agent_step=agent_step)
+            self._scans.append(found)
+            self._publish(found)
+        except Exception as error:
+            if self.strict or not self._checked:
+                raise
+            self.stopped = reason_of(error)
+            warnings.warn(
+                f"the monitor {self.name!r} stopped after {len(self._scans)} scans, the training continues: "
+                f"{self.stopped} (Monitor(..., strict=True) raises instead)",
+                stacklevel=2,
+            )
+            return None
+        self._checked = True
+        if self._callback is not None:
+            self._callback(found)
         return found
+
+    def _scan(self, observations: Observations | Callable[[], Observations]) -> DormancyScan:
+        return scan(self.model, observations() if callable(observations) else observations, self.taus, **self._options)
 
     def _publish(self, found: DormancyScan) -> None:
         step = next((step for step in (found.gradient_step, found.agent_step) if step is not None), len(self._scans))
@@ -136,8 +184,12 @@ class Monitor:
             _append(self._lines, found)
         if self._writer is not None:
             publish(self._writer, found, step, self.name)
-        if self._callback is not None:
-            self._callback(found)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an exception says in one line, with its class where it is not one of this library."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, DormancyError) else f"{type(error).__name__}: {text}"
 
 
 def publish(writer: ScalarWriter, found: DormancyScan, step: int, name: str) -> None:

@@ -153,6 +153,53 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         sb3_callback()
 
 
+def test_a_later_failure_warns_once_and_strict_raises(tmp_path: Path) -> None:
+    for strict in (False, True):
+        monitor = AgentMonitor(every=1, rows=10, strict=strict)
+        watched = agent(q_net=mlp())
+        assert monitor.step(watched, 1)
+        watched.replay_buffer.observations = np.zeros((50, 2, 7), np.float32)
+        if strict:
+            with pytest.raises(NetworkError, match="does not take"):
+                monitor.step(watched, 2)
+            continue
+        with pytest.warns(UserWarning, match="not watched any more from environment step 2"):
+            assert monitor.step(watched, 2) == {}
+        assert monitor.step(watched, 3) == {}  # a second warning would be an error
+        assert monitor.stopped is not None
+        assert monitor.series["q"].steps == (1,)
+
+
+def test_a_check_refuses_at_the_start_and_names_what_is_watched() -> None:
+    AgentMonitor().check(agent(actor=mlp(), critic=Critic()))
+    bufferless = SimpleNamespace(policy=SimpleNamespace(q_net=mlp()))
+    several = agent(q_net=mlp())
+    several.replay_buffer.observations = {"image": np.zeros((50, 2, 3))}
+    for unfit in (bufferless, several, agent(q_net=nn.Linear(5, 2))):
+        with pytest.raises(UsageError, match=r"cannot be watched: .* watches A2C, DDPG"):
+            AgentMonitor().check(unfit)
+
+
+def algorithm_class(name: str) -> Any:
+    import sb3_contrib
+    import stable_baselines3
+
+    return getattr(stable_baselines3, name, None) or getattr(sb3_contrib, name)
+
+
+@pytest.mark.sb3
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("algorithm", "policy", "env_id"),
+    [("RecurrentPPO", "MlpLstmPolicy", "CartPole-v1"), ("ARS", "LinearPolicy", "Pendulum-v1")],
+)
+def test_the_real_library_is_refused_before_the_first_step(algorithm: str, policy: str, env_id: str) -> None:
+    agent = algorithm_class(algorithm)(policy, env_id, seed=3, device="cpu")
+    with pytest.raises(UsageError, match=rf"{algorithm} cannot be watched: .* watches A2C"):
+        agent.learn(50, callback=sb3_callback(every=10, rows=4))
+    assert agent.num_timesteps == 0
+
+
 @pytest.mark.sb3
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
@@ -163,16 +210,21 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TD3", "Pendulum-v1", {"learning_starts": 50, "buffer_size": 500}, {"actor", "critic"}),
         ("PPO", "CartPole-v1", {"n_steps": 128}, {"policy"}),
         ("A2C", "CartPole-v1", {}, {"policy"}),
+        ("DDPG", "Pendulum-v1", {"learning_starts": 50, "buffer_size": 500}, {"actor", "critic"}),
+        ("TQC", "Pendulum-v1", {"learning_starts": 50, "buffer_size": 500}, {"actor", "critic"}),
+        ("CrossQ", "Pendulum-v1", {"learning_starts": 50, "buffer_size": 500}, {"actor", "critic"}),
+        ("QRDQN", "CartPole-v1", {"learning_starts": 50, "buffer_size": 500}, {"quantile"}),
+        ("TRPO", "CartPole-v1", {"n_steps": 128}, {"policy"}),
+        ("MaskablePPO", "CartPole-v1", {"n_steps": 128}, {"policy"}),
     ],
 )
 def test_the_real_library_trains_the_same_with_it(
     algorithm: str, env_id: str, options: dict[str, int], watched: set[str]
 ) -> None:
-    import stable_baselines3
-
     def train(callback: Any) -> dict[str, Tensor]:
-        agent = getattr(stable_baselines3, algorithm)("MlpPolicy", env_id, seed=3, device="cpu", **options)
-        agent.learn(400, callback=callback)
+        agent = algorithm_class(algorithm)("MlpPolicy", env_id, seed=3, device="cpu", **options)
+        masks = {"use_masking": False} if algorithm == "MaskablePPO" else {}
+        agent.learn(400, callback=callback, **masks)
         return dict(agent.policy.state_dict())
 
     callback = sb3_callback(every=100, tau=(0.1, 0.0), rows=64)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import random
+from collections import deque
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ import torch
 from torch import nn
 
 import dormancy
-from dormancy.errors import DormancyError, OutputError, UsageError
+from dormancy.errors import DormancyError, NetworkError, OutputError, UsageError
 from dormancy.scanning.monitor import Monitor, scalars
 from dormancy.scanning.result import DormancyScan
 from dormancy_cli.main import run
@@ -211,3 +214,100 @@ def test_a_compiled_network_is_watched_through_its_wrapper() -> None:
     found = Monitor(wrapped, every=1).step(OBSERVATIONS)  # type: ignore[arg-type]
     assert found is not None
     assert [layer.name for layer in found.layers] == ["0", "4"]
+
+
+def test_the_first_step_checks_and_a_network_that_cannot_be_scanned_raises_there() -> None:
+    monitor = Monitor(network(), every=1000)
+    with pytest.raises(NetworkError, match="does not take observations"):
+        monitor.step(torch.rand(40, 5))
+    assert Monitor(network(), every=1000).step(OBSERVATIONS) is None
+    with pytest.raises(UsageError, match="no layer matches"):
+        Monitor(network(), every=1000, layers="nothing").check(lambda: OBSERVATIONS)
+
+
+def fail() -> torch.Tensor:
+    raise ValueError("the buffer is\nempty")
+
+
+@pytest.mark.parametrize("later", [torch.rand(40, 5), torch.full((40, 3), 1j), fail])
+def test_a_later_failure_warns_once_and_stops_the_monitor(later: Any) -> None:
+    monitor = Monitor(network(), every=2, name="q")
+    for _ in range(2):
+        monitor.step(OBSERVATIONS)
+    monitor.step(later)
+    with pytest.warns(UserWarning, match=r"'q' stopped after 1 scans, the training continues: \S"):
+        assert monitor.step(later) is None
+    assert monitor.stopped
+    assert "\n" not in monitor.stopped
+    for _ in range(4):
+        assert monitor.step(OBSERVATIONS) is None  # a second warning would be an error
+    assert monitor.series.steps == (2,)
+
+
+def test_strict_raises_later_failures_and_a_callback_always() -> None:
+    monitor = Monitor(network(), every=1, strict=True)
+    monitor.step(OBSERVATIONS)
+    with pytest.raises(NetworkError):
+        monitor.step(torch.rand(40, 5))
+    with pytest.raises(KeyError):
+        Monitor(network(), every=1, callback=lambda _: {}["stop"]).step(OBSERVATIONS)
+
+
+def test_a_vanished_folder_does_not_end_the_training(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monitor = Monitor(network(), every=1, jsonl=folder / "q.jsonl")
+    monitor.step(OBSERVATIONS)
+    (folder / "q.jsonl").unlink()
+    folder.rmdir()
+    with pytest.warns(UserWarning, match=r"q\.jsonl"):
+        monitor.step(OBSERVATIONS)
+
+
+class Counting(nn.Module):
+    """Changes everything plain that a module can hold, at each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+        self.calls = 0
+        self.seen: list[int] = []
+        self.nested = {"shapes": [set(), deque([1])], "mean": torch.zeros(3)}
+        self.sums = np.zeros(2)
+        self.rng = np.random.default_rng(1)
+        self.noise = torch.Generator().manual_seed(1)
+        self.python = random.Random(1)
+        self.register_buffer("running", torch.zeros(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.seen.append(len(x))
+        self.nested["shapes"][0].add(self.calls)  # type: ignore[index]
+        self.nested["shapes"][1].append(2)  # type: ignore[index]
+        self.nested["mean"] += 1  # type: ignore[operator]
+        self.sums += 1
+        self.running = self.running + 1
+        self.cache = x
+        self.rng.random()
+        torch.rand(1, generator=self.noise)
+        self.python.random(), random.random(), np.random.random()
+        return self.net(x)  # type: ignore[no-any-return]
+
+
+def test_a_scan_puts_plain_attributes_back() -> None:
+    model = Counting()
+    running = model.running
+    before = copy.deepcopy({name: value for name, value in vars(model).items() if name[0] != "_" and name != "noise"})
+    states = model.rng.bit_generator.state, model.noise.get_state(), model.python.getstate(), random.getstate()
+    legacy = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    dormancy.scan(model, OBSERVATIONS)
+    assert not hasattr(model, "cache")
+    assert (model.calls, model.seen, model.nested["shapes"]) == (0, [], [set(), deque([1])])
+    assert not model.nested["mean"].any()  # type: ignore[union-attr]
+    assert not model.sums.any()
+    assert model.running is running
+    assert set(before) | {"noise"} == {name for name in vars(model) if name[0] != "_"}
+    assert states[0] == model.rng.bit_generator.state
+    assert torch.equal(states[1], model.noise.get_state())
+    assert states[2:] == (model.python.getstate(), random.getstate())
+    assert np.array_equal(legacy, np.random.get_state()[1])  # type: ignore[index]
