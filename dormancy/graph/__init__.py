@@ -2,8 +2,9 @@
 
 from dormancy.arrays import IntArray
 from dormancy.graph.assemble import trace_neurons
+from dormancy.graph.isolation import undisturbed
 from dormancy.graph.neurons import NeuronGraph, NeuronLayer, Producer, Reader
-from dormancy.graph.trace import call_model, undisturbed
+from dormancy.graph.trace import call_model
 
 __all__ = [
     "IntArray",

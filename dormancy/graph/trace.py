@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, final
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from dormancy.errors import DormancyError, NetworkError
-from dormancy.graph.attributes import attributes_kept
+from dormancy.graph.isolation import undisturbed
 from dormancy.graph.ops import Kind, activation_name, kind_of, operation_name, place_name, tensors_in
 from dormancy.graph.recurrent import Cell, cell_of, is_recurrent, is_wrapped
 
@@ -31,10 +30,8 @@ __all__ = [
     "Value",
     "call_model",
     "counted_calls",
-    "full_precision",
     "record",
     "uncompiled",
-    "undisturbed",
 ]
 
 
@@ -298,44 +295,6 @@ class _Recorder(DispatchMode):
         for tensor in others:
             old = self.value_of(tensor)
             self._note(None, Kind.UNKNOWN, (), {}, (old, self.value_of(written)), (self._assign(tensor),), stale=True)
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Compute products and convolutions of float32 numbers in float32 on GPUs, too, for the time of the block."""
-    backends: Any = torch.backends  # whose types do not know of precisions
-    kinds = (backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul)
-    before = [kind.fp32_precision for kind in kinds]
-    try:
-        for kind in kinds:
-            kind.fp32_precision = "ieee"
-        yield
-    finally:
-        for kind, precision in zip(kinds, before, strict=True):
-            kind.fp32_precision = precision
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Look at a network and leave no trace: evaluation mode, no gradients, no random numbers used.
-
-    Buffers and plain attributes of the modules are put back; see `attributes_kept`.
-
-    On a GPU, in full float32: by default PyTorch lets cuDNN round what a convolution reads to 10 bits (TF32).
-    """
-    modes = {module: module.training for module in model.modules()}
-    devices = {tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"}
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    precise = full_precision() if devices else nullcontext()
-    with torch.random.fork_rng(devices=list(devices)), torch.no_grad(), precise, attributes_kept(model):
-        model.eval()
-        torch.backends.mha.set_fastpath_enabled(False)  # a fused kernel would hide the layers inside
-        try:
-            yield
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast_path)
-            for module, mode in modes.items():
-                module.training = mode
 
 
 def call_model(model: nn.Module, inputs: Any) -> Any:

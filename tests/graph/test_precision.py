@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from dormancy.graph.trace import full_precision
+from dormancy.graph.isolation import full_precision
 
 
 def kinds() -> list[str]:
