@@ -172,6 +172,8 @@ class CallFrames:
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
+            # PyTorch forgets this entry when a hook with keyword arguments is removed, and then warns of hooks.
+            getattr(nn.modules.module, "_global_forward_hooks_with_kwargs", {}).pop(handle.id, None)
 
     @contextmanager
     def inside_recurrent(self) -> Iterator[None]:

@@ -145,7 +145,6 @@ def group(*layers: nn.Module) -> Callable[[], nn.Module]:
         (group(nn.Conv2d(3, 6, 3, groups=3), nn.ReLU(), nn.Conv2d(6, 4, 3)), IMAGES, "0", "grouped convolution"),
         (group(nn.Linear(5, 9), nn.LayerNorm(9), nn.ReLU(), nn.Linear(9, 2)), X, "0", "LayerNorm before"),
         (group(nn.Conv2d(3, 6, 3), nn.GroupNorm(2, 6), nn.ReLU(), nn.Conv2d(6, 2, 3)), IMAGES, "0", "GroupNorm before"),
-        (group(Noisy(5, 9), nn.ReLU(), nn.Linear(9, 2)), X, "0", "'0.sigma' beside its weights was not used"),
         (tied_readers, X, "0.net.0", "'0.net.2.weight' is shared with another module"),
         (fixed_view, IMAGES, "conv", "the network does not run when the layer is narrower"),
         (constant_gain, X, "a", "the network does not run when the layer is narrower"),
